@@ -1,0 +1,1 @@
+"""One driver in one emulated machine: no policy, no user interface."""

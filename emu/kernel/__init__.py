@@ -1,0 +1,1 @@
+"""The emulated kernel: the export table, calling conventions and the stubs behind imports."""

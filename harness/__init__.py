@@ -1,0 +1,1 @@
+"""What to do with the machine: measure, reconcile, report."""

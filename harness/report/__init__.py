@@ -1,0 +1,1 @@
+"""One module a report format; reports read results and never compute."""
