@@ -1,0 +1,106 @@
+"""Kernel exports that nearly every driver depends on: pool, strings, bugchecks, exceptions, the KMDF loader."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+
+from stackemu.emu.kernel.call import MAX_COPY, ApiCall, Bugcheck, Raised
+
+_STATUS_ACCESS_VIOLATION = 0xC0000005
+_MAX_STRING = 0xFFFC
+
+
+def _allocate(call: ApiCall) -> None:
+    call.eax = call.source.object(call.ordinal) if call.source.succeeds(call.ordinal) else 0
+
+
+def _allocate_zeroed(call: ApiCall) -> None:
+    _allocate(call)
+    size = min(call.stack_words[1], MAX_COPY)
+    if call.eax and size:
+        call.memory.write(call.eax, bytes(size))
+
+
+def _bugcheck(call: ApiCall) -> None:
+    raise Bugcheck(call.stack_words[0])
+
+
+def _raise_status(call: ApiCall) -> None:
+    raise Raised(call.stack_words[0])
+
+
+def _raise_access_violation(_call: ApiCall) -> None:
+    raise Raised(_STATUS_ACCESS_VIOLATION)
+
+
+def _terminated(call: ApiCall, address: int, unit: int) -> int:
+    """Return the size in bytes of the string at `address`, its terminator left out."""
+    zero = bytes(unit)
+    for size in range(0, _MAX_STRING, unit):
+        if call.memory.read(address + size, unit) == zero:
+            return size
+    return _MAX_STRING
+
+
+def _init_string(unit: int) -> Callable[[ApiCall], None]:
+    """RtlInitUnicodeString and RtlInitAnsiString: {Length, MaximumLength, Buffer} over a terminated string."""
+
+    def init(call: ApiCall) -> None:
+        destination, source = call.stack_words[:2]
+        size = _terminated(call, source, unit) if source else 0
+        maximum = min(size + unit, 0xFFFF) if source else 0
+        call.memory.write(destination, struct.pack("<HHI", size, maximum, source))
+
+    return init
+
+
+def _copy_unicode_string(call: ApiCall) -> None:
+    destination, source = call.stack_words[:2]
+    _, maximum, buffer = struct.unpack("<HHI", call.memory.read(destination, 8))
+    length, text = 0, b""
+    if source:
+        source_length, _, source_buffer = struct.unpack("<HHI", call.memory.read(source, 8))
+        length = min(source_length, maximum)
+        text = call.memory.read(source_buffer, length) if length else b""
+    if text:
+        call.memory.write(buffer, text)
+    call.memory.write(destination, struct.pack("<H", length))
+
+
+def _version_bind(call: ApiCall) -> None:
+    """WdfVersionBind fills the driver's table of framework functions.
+
+    WDF_BIND_INFO (wdfldr.h): Size, Component, Version (3 words), FuncCount, FuncTable, Module; FuncTable
+    points to the driver's own variable.
+    """
+    _driver, _registry_path, bind_info, globals_pointer = call.stack_words[:4]
+    function_table = call.u32(bind_info + 0x18)
+    call.put_u32(function_table, call.kmdf_table)
+    call.put_u32(globals_pointer, call.source.object(call.ordinal))
+    call.eax = 0
+
+
+BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
+    "ExAllocatePool": _allocate,
+    "ExAllocatePoolWithTag": _allocate,
+    "ExAllocatePoolWithQuota": _allocate,
+    "ExAllocatePoolWithQuotaTag": _allocate,
+    "ExAllocatePoolZero": _allocate_zeroed,
+    "ExAllocatePool2": _allocate,
+    "KeBugCheck": _bugcheck,
+    "KeBugCheckEx": _bugcheck,
+    "ExRaiseStatus": _raise_status,
+    "RtlRaiseStatus": _raise_status,
+    "ExRaiseAccessViolation": _raise_access_violation,
+    "RtlInitUnicodeString": _init_string(2),
+    "RtlInitAnsiString": _init_string(1),
+    "RtlInitString": _init_string(1),
+    "RtlCopyUnicodeString": _copy_unicode_string,
+    "WdfVersionBind": _version_bind,
+}
+NEVER_RETURN = frozenset(
+    {"KeBugCheck", "KeBugCheckEx", "ExRaiseStatus", "RtlRaiseStatus", "ExRaiseAccessViolation",
+     "ExRaiseDatatypeMisalignment", "PsTerminateSystemThread"}
+)  # fmt: skip
+"""Exports after whose call no driver code runs on."""

@@ -1,0 +1,50 @@
+"""What one run of one function showed."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Outcome(enum.Enum):
+    """How a run ended."""
+
+    RETURNED = "returned"
+    RAISED = "raised"
+    BUGCHECK = "bugcheck"
+    FAULTED = "faulted"
+    BUDGET = "budget"
+    OVERFLOW = "overflow"
+    UNSUPPORTED = "unsupported"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A frame at the low-water mark: the address of its function's entry and its share in bytes."""
+
+    function: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The figures of one run, in bytes below ESP at the function's entry; addresses are absolute.
+
+    `popped` is what the function took off its caller's stack beyond the return address (negative for a
+    helper that leaves a frame to its caller), `clobbered` the callee-saved registers it changed; both are
+    None unless it returned.
+    """
+
+    outcome: Outcome
+    why: str | None
+    own: int
+    depth: int
+    chain: tuple[Share, ...]
+    instructions: int
+    blocks: tuple[int, ...]
+    popped: int | None
+    clobbered: tuple[str, ...] | None
+    guessed_calls: tuple[tuple[int, int], ...]
+    """Calls of functions nobody knows, as (address of the instruction after the call, bytes popped)."""
+    exact: bool

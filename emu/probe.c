@@ -1,0 +1,703 @@
+/* The native probe: what Unicorn calls at every block (or, in the reference mode, at every instruction).
+ *
+ * It keeps the low-water mark of ESP, a shadow call stack, the frames that stood on it at the low-water
+ * mark, an instruction count with a budget, and the set of blocks seen. It never calls into Python: when it
+ * meets a block that it does not know it stops the emulator, Python describes the block, and the emulator
+ * runs on; the same block then fires again.
+ *
+ * A block's effect is committed when the next block begins, since only then is it certain that it ran to
+ * its end; a block that a fault cut short is committed by Python, instruction by instruction.
+ *
+ * Unicorn's two functions come in as addresses, so that nothing here is linked against its library; their
+ * signatures and those of the hooks are Unicorn 2.1's (unicorn.h: uc_reg_read, uc_emu_stop,
+ * uc_cb_hookcode_t). */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int (*reg_read_fn)(void *uc, int regid, void *value);
+typedef int (*emu_stop_fn)(void *uc);
+typedef int (*mem_read_fn)(void *uc, uint64_t address, void *bytes, uint64_t size);
+
+enum { TRANSFER_PLAIN, TRANSFER_CALL, TRANSFER_RETURN };
+
+enum reason {
+    REASON_NONE,
+    REASON_UNKNOWN_BLOCK,
+    REASON_BUDGET,
+    REASON_FRAMES,
+    REASON_STACK_LEFT,
+};
+
+#define MAX_FRAMES 32768u
+#define MAX_BLOCKS (1u << 22)
+#define NO_FUNCTION UINT32_MAX
+
+struct block {
+    uint32_t address, size;
+    uint32_t count;          /* instructions */
+    uint32_t epoch;          /* the run that saw it last */
+    uint32_t next_address;   /* the block that followed it last time, */
+    uint32_t next_size;
+    struct block *next;      /* so that most look-ups are one comparison */
+    uint32_t function;       /* the function whose code it is */
+    bool active;             /* touches ESP or transfers control across functions */
+    bool opaque;             /* ESP at exit has to be read */
+    bool exact;
+    bool entry;              /* a function's first block */
+    uint8_t transfer;
+    int32_t low, delta, tail_low;
+    uint32_t align;
+    int32_t align_at, aligned_low;
+};
+
+struct frame {
+    uint32_t function;       /* address of the function's entry */
+    uint32_t esp;            /* ESP at its entry */
+    uint32_t return_address;
+    uint32_t owner;          /* function index */
+};
+
+struct range {
+    uint32_t start, end;
+};
+
+typedef struct {
+    PyObject_HEAD
+    reg_read_fn reg_read;
+    emu_stop_fn emu_stop;
+    mem_read_fn mem_read;
+    int esp_register;
+
+    struct range *functions;
+    uint32_t function_count;
+
+    struct block **table;    /* open addressing; capacity a power of two */
+    uint32_t table_mask, block_count;
+    struct block idle;       /* stands in for "no block is under way" */
+    struct block *pending;
+
+    uint32_t epoch;
+    uint32_t *seen;
+    uint32_t seen_count, seen_capacity;
+    bool out_of_memory;
+
+    uint32_t esp, low, own_low, root;
+    uint32_t stack_base, stack_size;
+    uint64_t instructions, budget;
+    enum reason reason;
+    uint32_t unknown_address, unknown_size;
+    bool inexact;
+
+    struct frame *frames, *chain;
+    uint32_t depth;          /* index of the top frame */
+    uint32_t low_depth, chain_count;
+    bool low_fresh;          /* the chain of the low-water mark still stands on the shadow stack */
+
+    /* the reference mode */
+    bool stepping;
+    uint32_t step_address, step_size, step_owner;
+    bool step_valid;
+} Probe;
+
+static inline uint32_t hash(uint32_t address)
+{
+    return (address * 0x9E3779B1u) >> 7;
+}
+
+static struct block *find_block(Probe *p, uint32_t address, uint32_t size)
+{
+    for (uint32_t i = hash(address) & p->table_mask; p->table[i]; i = (i + 1) & p->table_mask)
+        if (p->table[i]->address == address && p->table[i]->size == size)
+            return p->table[i];
+    return NULL;
+}
+
+/* The index of the function that holds `address`, NO_FUNCTION outside all of them. */
+static uint32_t owner_of(const Probe *p, uint32_t address)
+{
+    uint32_t low = 0, high = p->function_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (p->functions[middle].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || address >= p->functions[low - 1].end)
+        return NO_FUNCTION;
+    return low - 1;
+}
+
+static bool is_entry(const Probe *p, uint32_t address, uint32_t owner)
+{
+    return owner == NO_FUNCTION || p->functions[owner].start == address;
+}
+
+static void stop(Probe *p, void *uc, enum reason reason)
+{
+    p->reason = reason;
+    p->emu_stop(uc);
+}
+
+/* Copy the frames that stood at the low-water mark, before the first of them goes. */
+static void keep_chain(Probe *p)
+{
+    p->chain_count = p->low_depth + 1;
+    memcpy(p->chain, p->frames, p->chain_count * sizeof *p->chain);
+    p->low_fresh = false;
+}
+
+static void pop_frame(Probe *p)
+{
+    if (p->low_fresh && p->depth <= p->low_depth)
+        keep_chain(p);
+    p->depth--;
+}
+
+static void reach(Probe *p, uint32_t low, uint32_t owner)
+{
+    const struct frame *top = &p->frames[p->depth];
+
+    if (low < p->low) {
+        p->low = low;
+        p->low_depth = p->depth;
+        p->low_fresh = true;
+    }
+    if (owner == p->root && top->owner == p->root && top->esp >= low && top->esp - low > p->own_low)
+        p->own_low = top->esp - low;
+}
+
+/* Pop the frames that ESP has left behind; `returned_to` is where a return went, 0 for other transfers. A
+ * helper such as __SEH_prolog4 or _chkstk returns with ESP below its entry value: its frame goes when
+ * control is back at its return address, and the stack it leaves belongs to its caller. */
+static void settle(Probe *p, uint32_t returned_to)
+{
+    const struct frame *top = &p->frames[p->depth];
+
+    if (p->esp > top->esp) {
+        while (p->depth > 0 && p->esp > p->frames[p->depth].esp)
+            pop_frame(p);
+    } else if (p->depth > 0 && returned_to && returned_to == top->return_address) {
+        pop_frame(p);
+        reach(p, p->esp, p->frames[p->depth].owner);
+    }
+}
+
+static bool push_frame(Probe *p, uint32_t function, uint32_t owner, uint32_t return_address)
+{
+    if (p->depth + 1 >= MAX_FRAMES)
+        return false;
+    p->frames[++p->depth] = (struct frame){
+        .function = function, .esp = p->esp, .return_address = return_address, .owner = owner};
+    return true;
+}
+
+static bool on_stack(const Probe *p, uint32_t esp)
+{
+    return esp - p->stack_base <= p->stack_size;
+}
+
+/* Account for a block that ran to its end, now that control has arrived at `address`. */
+static void commit(Probe *p, void *uc, const struct block *done, uint32_t address, const struct block *next)
+{
+    uint32_t low = p->esp + (uint32_t)done->low;
+    uint32_t leaving = p->esp + (uint32_t)done->delta;
+
+    if (done->align) {
+        uint32_t aligned = ((p->esp + (uint32_t)done->align_at) & (0u - done->align)) + (uint32_t)done->aligned_low;
+        if (aligned < low)
+            low = aligned;
+    }
+    if (done->opaque) {
+        leaving = 0;
+        p->reg_read(uc, p->esp_register, &leaving);
+        if (leaving + (uint32_t)done->tail_low < low)
+            low = leaving + (uint32_t)done->tail_low;
+        if (!on_stack(p, leaving) || !on_stack(p, low)) {
+            stop(p, uc, REASON_STACK_LEFT);
+            return;
+        }
+    }
+    if (!done->exact)
+        p->inexact = true;
+    reach(p, low, done->function);
+    p->esp = leaving;
+    if (done->transfer == TRANSFER_CALL && next->entry) {
+        if (!push_frame(p, address, next->function, done->address + done->size))
+            stop(p, uc, REASON_FRAMES);
+    } else {
+        settle(p, done->transfer == TRANSFER_RETURN ? address : 0);
+    }
+}
+
+static void note_seen(Probe *p, struct block *block)
+{
+    block->epoch = p->epoch;
+    if (p->seen_count == p->seen_capacity) {
+        uint32_t capacity = p->seen_capacity ? 2 * p->seen_capacity : 1024;
+        uint32_t *grown = realloc(p->seen, capacity * sizeof *grown);
+        if (!grown) {
+            p->out_of_memory = true;
+            return;
+        }
+        p->seen = grown;
+        p->seen_capacity = capacity;
+    }
+    p->seen[p->seen_count++] = block->address;
+}
+
+static void on_block(void *uc, uint64_t address64, uint32_t size, void *user)
+{
+    Probe *p = user;
+    uint32_t address = (uint32_t)address64;
+    struct block *done = p->pending;
+    struct block *next;
+
+    if (__builtin_expect(done->next_address == address && done->next_size == size, 1)) {
+        next = done->next;
+    } else {
+        next = find_block(p, address, size);
+        if (!next) {
+            p->unknown_address = address;
+            p->unknown_size = size;
+            stop(p, uc, REASON_UNKNOWN_BLOCK);
+            return;
+        }
+        done->next_address = address;
+        done->next_size = size;
+        done->next = next;
+    }
+    p->instructions += done->count;
+    p->pending = next;
+    if (done->active)
+        commit(p, uc, done, address, next);
+    if (__builtin_expect(next->epoch != p->epoch, 0))
+        note_seen(p, next);
+    if (__builtin_expect(p->instructions >= p->budget, 0) && p->reason == REASON_NONE) {
+        p->pending = &p->idle;
+        stop(p, uc, REASON_BUDGET);
+    }
+}
+
+/* The reference: ESP is read before every instruction, and calls and returns are recognised by what they
+ * did to the stack, without decoding anything. */
+static void on_instruction(void *uc, uint64_t address64, uint32_t size, void *user)
+{
+    Probe *p = user;
+    uint32_t address = (uint32_t)address64, esp = 0;
+    uint32_t owner = owner_of(p, address);
+
+    p->reg_read(uc, p->esp_register, &esp);
+    if (!on_stack(p, esp)) {
+        stop(p, uc, REASON_STACK_LEFT);
+        return;
+    }
+    if (p->step_valid) {
+        p->instructions++;
+        uint32_t expected = p->step_address + p->step_size;
+        bool jumped = address != expected;
+        bool called = false;
+
+        reach(p, esp, p->step_owner);
+        if (jumped && esp == p->esp - 4 && is_entry(p, address, owner)) {
+            uint32_t word = 0;
+            p->mem_read(uc, esp, &word, sizeof word);
+            called = word == expected;
+        }
+        p->esp = esp;
+        if (called) {
+            if (!push_frame(p, address, owner, expected))
+                stop(p, uc, REASON_FRAMES);
+        } else {
+            settle(p, jumped ? address : 0);
+        }
+    }
+    p->esp = esp;
+    p->step_valid = true;
+    p->step_address = address;
+    p->step_size = size;
+    p->step_owner = owner;
+    if (p->instructions >= p->budget && p->reason == REASON_NONE)
+        stop(p, uc, REASON_BUDGET);
+}
+
+/* ---- the Python type ---- */
+
+/* Control arrived at code that the emulator cannot run (a stand-in for a function, or data): account for
+ * the block that led there. */
+static void arrive(Probe *p, void *uc, uint32_t address)
+{
+    static const struct block outside = {.function = NO_FUNCTION, .entry = true, .exact = true};
+    const struct block *done = p->pending;
+
+    if (p->stepping) {
+        on_instruction(uc, address, 0, p);
+        return;
+    }
+    p->pending = &p->idle;
+    p->instructions += done->count;
+    if (done->active)
+        commit(p, uc, done, address, &outside);
+}
+
+static bool grow_table(Probe *p)
+{
+    uint32_t capacity = (p->table_mask + 1) * 2;
+    struct block **grown = calloc(capacity, sizeof *grown);
+
+    if (!grown)
+        return false;
+    for (uint32_t i = 0; i <= p->table_mask; i++) {
+        if (!p->table[i])
+            continue;
+        uint32_t slot = hash(p->table[i]->address) & (capacity - 1);
+        while (grown[slot])
+            slot = (slot + 1) & (capacity - 1);
+        grown[slot] = p->table[i];
+    }
+    free(p->table);
+    p->table = grown;
+    p->table_mask = capacity - 1;
+    return true;
+}
+
+static void drop_blocks(Probe *p)
+{
+    for (uint32_t i = 0; p->table && i <= p->table_mask; i++) {
+        free(p->table[i]);
+        p->table[i] = NULL;
+    }
+    p->block_count = 0;
+    memset(&p->idle, 0, sizeof p->idle);
+    p->idle.exact = true;
+    p->idle.function = NO_FUNCTION;
+    p->pending = &p->idle;
+}
+
+static void probe_dealloc(Probe *p)
+{
+    PyTypeObject *type = Py_TYPE(p);
+
+    drop_blocks(p);
+    free(p->table);
+    free(p->functions);
+    free(p->frames);
+    free(p->chain);
+    free(p->seen);
+    type->tp_free((PyObject *)p);
+}
+
+static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"reg_read", "mem_read", "emu_stop", "esp_register", "stepping", NULL};
+    unsigned long long reg_read, mem_read, emu_stop;
+    int esp_register, stepping;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "KKKip", names, &reg_read, &mem_read, &emu_stop, &esp_register,
+                                     &stepping))
+        return NULL;
+    Probe *p = (Probe *)type->tp_alloc(type, 0);
+    if (!p)
+        return NULL;
+    p->reg_read = (reg_read_fn)(uintptr_t)reg_read;
+    p->mem_read = (mem_read_fn)(uintptr_t)mem_read;
+    p->emu_stop = (emu_stop_fn)(uintptr_t)emu_stop;
+    p->esp_register = esp_register;
+    p->stepping = stepping;
+    p->table_mask = 1023;
+    p->table = calloc(p->table_mask + 1, sizeof *p->table);
+    p->frames = calloc(MAX_FRAMES, sizeof *p->frames);
+    p->chain = calloc(MAX_FRAMES, sizeof *p->chain);
+    if (!p->table || !p->frames || !p->chain) {
+        Py_DECREF(p);
+        return PyErr_NoMemory();
+    }
+    drop_blocks(p);
+    return (PyObject *)p;
+}
+
+static PyObject *probe_set_functions(Probe *p, PyObject *args)
+{
+    const char *data;
+    Py_ssize_t size;
+
+    if (!PyArg_ParseTuple(args, "y#", &data, &size))
+        return NULL;
+    if (size % (Py_ssize_t)sizeof(struct range)) {
+        PyErr_SetString(PyExc_ValueError, "functions must be pairs of 32-bit start and end addresses");
+        return NULL;
+    }
+    struct range *functions = malloc(size ? (size_t)size : 1);
+    if (!functions)
+        return PyErr_NoMemory();
+    memcpy(functions, data, (size_t)size);
+    free(p->functions);
+    p->functions = functions;
+    p->function_count = (uint32_t)((size_t)size / sizeof *functions);
+    drop_blocks(p);
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe_add_block(Probe *p, PyObject *args)
+{
+    struct block block = {0};
+    int has_delta, exact, transfer;
+
+    if (!PyArg_ParseTuple(args, "IIIipiiiIiip", &block.address, &block.size, &block.count, &block.low, &has_delta,
+                          &block.delta, &block.tail_low, &transfer, &block.align, &block.align_at,
+                          &block.aligned_low, &exact))
+        return NULL;
+    if (find_block(p, block.address, block.size))
+        Py_RETURN_NONE;
+    if (p->block_count >= MAX_BLOCKS) {
+        PyErr_SetString(PyExc_MemoryError, "too many translated blocks");
+        return NULL;
+    }
+    if (p->block_count * 2 > p->table_mask && !grow_table(p))
+        return PyErr_NoMemory();
+    struct block *added = malloc(sizeof *added);
+    if (!added)
+        return PyErr_NoMemory();
+    block.opaque = !has_delta;
+    block.exact = exact;
+    block.transfer = (uint8_t)transfer;
+    block.function = owner_of(p, block.address);
+    block.entry = is_entry(p, block.address, block.function);
+    block.active = block.low || block.delta || block.opaque || block.align || block.transfer != TRANSFER_PLAIN || !exact;
+    *added = block;
+    uint32_t slot = hash(block.address) & p->table_mask;
+    while (p->table[slot])
+        slot = (slot + 1) & p->table_mask;
+    p->table[slot] = added;
+    p->block_count++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe_forget(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    drop_blocks(p);
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe_begin(Probe *p, PyObject *args)
+{
+    uint32_t entry, esp, stack_base, stack_size;
+    unsigned long long budget;
+
+    if (!PyArg_ParseTuple(args, "IIIIK", &entry, &esp, &stack_base, &stack_size, &budget))
+        return NULL;
+    p->pending = &p->idle;
+    p->idle.next = NULL;
+    p->idle.next_address = 0;
+    p->idle.next_size = 0;
+    p->epoch++;
+    p->seen_count = 0;
+    p->esp = p->low = esp;
+    p->own_low = 0;
+    p->root = owner_of(p, entry);
+    p->stack_base = stack_base;
+    p->stack_size = stack_size;
+    p->instructions = 0;
+    p->budget = budget;
+    p->reason = REASON_NONE;
+    p->inexact = false;
+    p->depth = 0;
+    p->frames[0] = (struct frame){.function = entry, .esp = esp, .owner = p->root};
+    p->low_depth = 0;
+    p->low_fresh = true;
+    p->chain_count = 0;
+    p->step_valid = false;
+    Py_RETURN_NONE;
+}
+
+/* Take up the run again after Python served what control arrived at: `esp` and `address` are where it goes on. */
+static PyObject *probe_resume(Probe *p, PyObject *args)
+{
+    uint32_t esp, address;
+
+    if (!PyArg_ParseTuple(args, "II", &esp, &address))
+        return NULL;
+    p->pending = &p->idle;
+    p->esp = esp;
+    settle(p, address);
+    p->step_valid = false;
+    Py_RETURN_NONE;
+}
+
+/* Account for a call that Python makes: ESP points at the return address. False: too many frames. */
+static PyObject *probe_enter(Probe *p, PyObject *args)
+{
+    uint32_t function, esp, return_address;
+
+    if (!PyArg_ParseTuple(args, "III", &function, &esp, &return_address))
+        return NULL;
+    p->pending = &p->idle;
+    reach(p, esp, p->frames[p->depth].owner);
+    p->esp = esp;
+    p->step_valid = false;
+    return PyBool_FromLong(push_frame(p, function, owner_of(p, function), return_address));
+}
+
+/* Account for the part of the pending block that ran, given the lowest ESP of that part. */
+static PyObject *probe_cut(Probe *p, PyObject *args)
+{
+    uint32_t low, count;
+
+    if (!PyArg_ParseTuple(args, "II", &low, &count))
+        return NULL;
+    reach(p, low, p->pending == &p->idle ? p->step_owner : p->pending->function);
+    p->instructions += count;
+    p->pending = &p->idle;
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe_arrive(Probe *p, PyObject *args)
+{
+    unsigned long long engine;
+    uint32_t address;
+
+    if (!PyArg_ParseTuple(args, "KI", &engine, &address))
+        return NULL;
+    arrive(p, (void *)(uintptr_t)engine, address);
+    Py_RETURN_NONE;
+}
+
+static PyObject *probe_take_reason(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    enum reason reason = p->reason;
+
+    p->reason = REASON_NONE;
+    return PyLong_FromLong(reason);
+}
+
+static PyObject *probe_seen(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    if (p->out_of_memory)
+        return PyErr_NoMemory();
+    return PyBytes_FromStringAndSize((const char *)p->seen, (Py_ssize_t)(p->seen_count * sizeof *p->seen));
+}
+
+static PyObject *probe_chain(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    if (p->low_fresh)
+        keep_chain(p);
+    PyObject *list = PyList_New((Py_ssize_t)p->chain_count);
+    for (uint32_t i = 0; list && i < p->chain_count; i++) {
+        PyObject *pair = Py_BuildValue("(II)", p->chain[i].function, p->chain[i].esp);
+        if (!pair) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+    }
+    return list;
+}
+
+static PyObject *get_u32(PyObject *self, void *offset)
+{
+    return PyLong_FromUnsignedLong(*(uint32_t *)((char *)self + (uintptr_t)offset));
+}
+
+static PyObject *get_instructions(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromUnsignedLongLong(((Probe *)self)->instructions);
+}
+
+static PyObject *get_exact(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(!((Probe *)self)->inexact);
+}
+
+static PyObject *get_pending(PyObject *self, void *Py_UNUSED(unused))
+{
+    Probe *p = (Probe *)self;
+
+    if (p->pending == &p->idle)
+        Py_RETURN_NONE;
+    return Py_BuildValue("(II)", p->pending->address, p->pending->size);
+}
+
+static PyObject *get_unknown(PyObject *self, void *Py_UNUSED(unused))
+{
+    return Py_BuildValue("(II)", ((Probe *)self)->unknown_address, ((Probe *)self)->unknown_size);
+}
+
+static PyObject *get_hook(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromVoidPtr(((Probe *)self)->stepping ? (void *)on_instruction : (void *)on_block);
+}
+
+static PyObject *get_user_data(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyLong_FromVoidPtr(self);
+}
+
+#define OFFSET(field) ((void *)offsetof(Probe, field))
+
+static PyGetSetDef probe_getset[] = {
+    {"hook", get_hook, NULL, NULL, NULL},
+    {"user_data", get_user_data, NULL, NULL, NULL},
+    {"esp", get_u32, NULL, NULL, OFFSET(esp)},
+    {"low", get_u32, NULL, NULL, OFFSET(low)},
+    {"own", get_u32, NULL, NULL, OFFSET(own_low)},
+    {"instructions", get_instructions, NULL, NULL, NULL},
+    {"exact", get_exact, NULL, NULL, NULL},
+    {"pending", get_pending, NULL, NULL, NULL},
+    {"unknown_block", get_unknown, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef probe_methods[] = {
+    {"set_functions", (PyCFunction)probe_set_functions, METH_VARARGS, NULL},
+    {"add_block", (PyCFunction)probe_add_block, METH_VARARGS, NULL},
+    {"forget", (PyCFunction)probe_forget, METH_NOARGS, NULL},
+    {"begin", (PyCFunction)probe_begin, METH_VARARGS, NULL},
+    {"resume", (PyCFunction)probe_resume, METH_VARARGS, NULL},
+    {"enter", (PyCFunction)probe_enter, METH_VARARGS, NULL},
+    {"cut", (PyCFunction)probe_cut, METH_VARARGS, NULL},
+    {"arrive", (PyCFunction)probe_arrive, METH_VARARGS, NULL},
+    {"take_reason", (PyCFunction)probe_take_reason, METH_NOARGS, NULL},
+    {"seen", (PyCFunction)probe_seen, METH_NOARGS, NULL},
+    {"chain", (PyCFunction)probe_chain, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject probe_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "stackemu.emu.probe.Probe",
+    .tp_basicsize = sizeof(Probe),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = PyDoc_STR("Native hooks that measure the stack; see probe.pyi for what each member means."),
+    .tp_new = probe_new,
+    .tp_dealloc = (destructor)probe_dealloc,
+    .tp_methods = probe_methods,
+    .tp_getset = probe_getset,
+};
+
+static struct PyModuleDef probe_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "probe",
+    .m_doc = "Low-water marks and shadow call stacks at block speed.",
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit_probe(void)
+{
+    if (PyType_Ready(&probe_type) < 0)
+        return NULL;
+    PyObject *module = PyModule_Create(&probe_module);
+    if (!module || PyModule_AddObjectRef(module, "Probe", (PyObject *)&probe_type) < 0)
+        return NULL;
+    PyModule_AddIntConstant(module, "UNKNOWN_BLOCK", REASON_UNKNOWN_BLOCK);
+    PyModule_AddIntConstant(module, "BUDGET", REASON_BUDGET);
+    PyModule_AddIntConstant(module, "FRAMES", REASON_FRAMES);
+    PyModule_AddIntConstant(module, "STACK_LEFT", REASON_STACK_LEFT);
+    return module;
+}

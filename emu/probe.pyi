@@ -1,0 +1,84 @@
+"""Native hooks that measure the stack: low-water marks and shadow call stacks at block speed."""
+
+UNKNOWN_BLOCK: int
+"""Stopped before a block that `add_block` has not described; `unknown_block` names it."""
+BUDGET: int
+"""Stopped because the instruction budget is spent."""
+FRAMES: int
+"""Stopped because the shadow stack is full."""
+STACK_LEFT: int
+"""Stopped because ESP left the stack that `begin` named."""
+
+class Probe:
+    """One emulator's probe; it must outlive the hook that was installed with `hook` and `user_data`."""
+
+    def __init__(self, reg_read: int, mem_read: int, emu_stop: int, esp_register: int, stepping: bool) -> None:
+        """Take the addresses of uc_reg_read, uc_mem_read and uc_emu_stop, and Unicorn's number of ESP.
+
+        `stepping` selects the reference: a hook for every instruction (UC_HOOK_CODE) that decodes nothing,
+        in place of the one for every block (UC_HOOK_BLOCK).
+        """
+    @property
+    def hook(self) -> int:
+        """The address of the native callback."""
+    @property
+    def user_data(self) -> int:
+        """What the callback is to be given as its user data."""
+    @property
+    def esp(self) -> int:
+        """ESP at the entry of the pending block, as the probe tracks it."""
+    @property
+    def low(self) -> int:
+        """The low-water mark: the lowest ESP seen in this run."""
+    @property
+    def own(self) -> int:
+        """Bytes below its own entry ESP that the root function's own instructions reached."""
+    @property
+    def instructions(self) -> int:
+        """Instructions that ran to their end."""
+    @property
+    def exact(self) -> bool:
+        """False when a block ran whose inner low-water mark could not be worked out."""
+    @property
+    def pending(self) -> tuple[int, int] | None:
+        """Address and size of the block under way, whose effect is not counted yet."""
+    @property
+    def unknown_block(self) -> tuple[int, int]:
+        """Address and size of the block that stopped the run with UNKNOWN_BLOCK."""
+    def set_functions(self, ranges: bytes) -> None:
+        """Take all functions as pairs of 32-bit start and end addresses, ascending; forgets all blocks."""
+    def add_block(
+        self,
+        address: int,
+        size: int,
+        count: int,
+        low: int,
+        has_delta: bool,
+        delta: int,
+        tail_low: int,
+        transfer: int,
+        align: int,
+        align_at: int,
+        aligned_low: int,
+        exact: bool,
+        /,
+    ) -> None:
+        """Describe a block; the fields are those of `blockeffect.BlockEffect`."""
+    def forget(self) -> None:
+        """Forget every block, after code was changed."""
+    def begin(self, entry: int, esp: int, stack_base: int, stack_size: int, budget: int, /) -> None:
+        """Start a run of the function at `entry`, with ESP pointing at its return address."""
+    def resume(self, esp: int, address: int, /) -> None:
+        """Go on at `address` after Python stood in for a function and set ESP."""
+    def enter(self, function: int, esp: int, return_address: int, /) -> bool:
+        """Account for a call that Python makes; False when the shadow stack is full."""
+    def cut(self, low: int, count: int, /) -> None:
+        """End the pending block early: `count` of its instructions ran and reached the ESP `low`."""
+    def arrive(self, engine: int, address: int, /) -> None:
+        """Commit the pending block: control left it for `address`, which cannot be run."""
+    def take_reason(self) -> int:
+        """Return why the probe stopped the emulator (0: it did not) and clear it."""
+    def seen(self) -> bytes:
+        """Return the addresses of the blocks seen in this run, 32 bits each, in order of first execution."""
+    def chain(self) -> list[tuple[int, int]]:
+        """Return the frames at the low-water mark, outermost first: function entry and ESP at its entry."""

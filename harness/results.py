@@ -1,0 +1,117 @@
+"""The result as typed records: schema `stackemu.measurement/1`, its loading and its saving.
+
+Sizes are bytes, addresses are absolute, RVAs relative to the image's base. A figure that is not known is
+None (JSON `null`), never 0 or -1.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SCHEMA = "stackemu.measurement/1"
+
+
+class SymbolsInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Which source named the functions ('pdb', 'public pdb', 'coff', 'map', 'exports', 'discovery')."""
+
+    source: str
+    path: str | None
+
+
+class DriverInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The measured image: `base` is the address it was mapped at."""
+
+    path: str
+    name: str
+    sha256: str
+    machine: str
+    base: int
+    symbols: SymbolsInfo
+
+
+class StaticFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code says. `own` and `bound` are None when they are no constant; `open` says why."""
+
+    locals: int | None
+    saved: int | None
+    frame: int | None
+    own: int | None
+    bound: int | None
+    open: tuple[str, ...] = ()
+    source: str = "data flow"
+    findings: tuple[str, ...] = ()
+    """Disagreements worth a look: between paths at a join, or with FPO and S_FRAMEPROC records."""
+
+
+class ChainFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame that stood on the stack at the low-water mark, with its share of the depth."""
+
+    function: str
+    bytes: int
+
+
+class MeasuredFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs showed: the deepest of `runs` runs; `outcome` is that run's."""
+
+    outcome: str
+    own: int | None
+    depth: int | None
+    chain: tuple[ChainFrame, ...]
+    instructions: int
+    runs: int
+    blocks_seen: int
+    blocks: int
+
+
+class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One function: static and measured figures, reconciled into a verdict with its reason."""
+
+    name: str
+    module: str
+    rva: int
+    address: int
+    size: int | None
+    prototype: str | None
+    root: str | None
+    static: StaticFigures
+    measured: MeasuredFigures | None
+    verdict: str
+    why: str | None
+    witness: str | None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts over all functions of the result, whatever the report shows of them."""
+
+    functions: int
+    measured: int
+    outcomes: dict[str, int]
+    verdicts: dict[str, int]
+    deepest: str | None
+    deepest_bytes: int | None
+    warnings: tuple[str, ...] = ()
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole document."""
+
+    schema: str = SCHEMA
+    driver: DriverInfo
+    settings: dict[str, int | str | bool | None]
+    functions: tuple[FunctionResult, ...]
+    summary: Summary
+
+
+def to_json(measurement: Measurement) -> bytes:
+    """Return the document as JSON, indented, with keys in the schema's order and a final newline."""
+    return msgspec.json.format(msgspec.json.encode(measurement), indent=2) + b"\n"
+
+
+def from_json(data: bytes) -> Measurement:
+    """Return the document that `to_json` wrote.
+
+    Raises:
+        msgspec.ValidationError: the JSON is not a document of this schema.
+        msgspec.DecodeError: the bytes are not JSON.
+    """
+    return msgspec.json.decode(data, type=Measurement)
