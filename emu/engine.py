@@ -39,6 +39,8 @@ def attach_probe(engine: unicorn.Uc, *, stepping: bool) -> Probe:
     )
     kind = unicorn.UC_HOOK_CODE if stepping else unicorn.UC_HOOK_BLOCK
     _add_hook(engine, kind, ctypes.c_void_p(probe.hook), probe.user_data)
+    if stepping:
+        _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.reference_block_hook), probe.user_data)
     return probe
 
 

@@ -39,6 +39,7 @@ _CALLER_FRAME = 0x400
 _FLAGS = 0x202
 _ALIGNMENT_SPAN = 64
 
+_FETCH_ERRORS = (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT)
 _SAVED = (
     ("EBX", x86_const.UC_X86_REG_EBX),
     ("EBP", x86_const.UC_X86_REG_EBP),
@@ -208,11 +209,11 @@ class Machine:
                     return
                 address = self._serve(self._stubs.stubs[stub])
                 continue
-            if error in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT) and address >= NULL_END:
+            if error in _FETCH_ERRORS and address >= NULL_END:
                 probe.arrive(self._pointer, address)
                 address = self._serve(Stub(f"code at {address:#010x}", "", None))
                 continue
-            self._cut(address)
+            self._cut(address, in_fetch=error in _FETCH_ERRORS)
             raise _Stop(*self._failure(error, address))
 
     def _describe(self, address: int, size: int) -> None:
@@ -234,15 +235,14 @@ class Machine:
             effect.exact,
         )
 
-    def _cut(self, address: int) -> None:
-        """Account for the part of the pending block before `address`, where a fault stopped it."""
+    def _cut(self, address: int, *, in_fetch: bool) -> None:
+        """Account for what ran before a fault at `address`; `in_fetch`: there is no code at that address."""
+        if in_fetch:
+            self._probe.arrive(self._pointer, address)
         pending = self._probe.pending
         if pending is None:
             return
         start, size = pending
-        if not start <= address < start + size:
-            self._probe.arrive(self._pointer, address)
-            return
         code = bytes(self._engine.mem_read(start, min(size, _MAX_BLOCK)))
         low = lowest_before(code, start, address, self._probe.esp, self._decoder)
         if low is None:

@@ -324,8 +324,27 @@ static void on_instruction(void *uc, uint64_t address64, uint32_t size, void *us
     p->step_address = address;
     p->step_size = size;
     p->step_owner = owner;
-    if (p->instructions >= p->budget && p->reason == REASON_NONE)
+}
+
+/* The reference notes blocks too, and ends at the same place as block mode when the budget is spent. */
+static void on_reference_block(void *uc, uint64_t address64, uint32_t size, void *user)
+{
+    Probe *p = user;
+    uint32_t address = (uint32_t)address64;
+    struct block *block = find_block(p, address, size);
+
+    if (!block) {
+        p->unknown_address = address;
+        p->unknown_size = size;
+        stop(p, uc, REASON_UNKNOWN_BLOCK);
+        return;
+    }
+    if (block->epoch != p->epoch)
+        note_seen(p, block);
+    if (p->instructions + p->step_valid >= p->budget && p->reason == REASON_NONE) {
+        on_instruction(uc, address64, 0, p);
         stop(p, uc, REASON_BUDGET);
+    }
 }
 
 /* ---- the Python type ---- */
@@ -634,6 +653,11 @@ static PyObject *get_hook(PyObject *self, void *Py_UNUSED(unused))
     return PyLong_FromVoidPtr(((Probe *)self)->stepping ? (void *)on_instruction : (void *)on_block);
 }
 
+static PyObject *get_reference_block_hook(PyObject *Py_UNUSED(self), void *Py_UNUSED(unused))
+{
+    return PyLong_FromVoidPtr((void *)on_reference_block);
+}
+
 static PyObject *get_user_data(PyObject *self, void *Py_UNUSED(unused))
 {
     return PyLong_FromVoidPtr(self);
@@ -643,6 +667,7 @@ static PyObject *get_user_data(PyObject *self, void *Py_UNUSED(unused))
 
 static PyGetSetDef probe_getset[] = {
     {"hook", get_hook, NULL, NULL, NULL},
+    {"reference_block_hook", get_reference_block_hook, NULL, NULL, NULL},
     {"user_data", get_user_data, NULL, NULL, NULL},
     {"esp", get_u32, NULL, NULL, OFFSET(esp)},
     {"low", get_u32, NULL, NULL, OFFSET(low)},

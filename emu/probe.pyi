@@ -22,6 +22,9 @@ class Probe:
     def hook(self) -> int:
         """The address of the native callback."""
     @property
+    def reference_block_hook(self) -> int:
+        """The address of the callback for every block that the reference mode needs besides `hook`."""
+    @property
     def user_data(self) -> int:
         """What the callback is to be given as its user data."""
     @property

@@ -85,6 +85,11 @@ class Cursor:
         at = self._take(4, "s32")
         return int.from_bytes(self._data[at : at + 4], "little", signed=True)
 
+    def guid(self) -> str:
+        """Read a GUID: 32 upper-case hex digits in the order in which it is written, not stored."""
+        fields = f"{self.u32():08X}{self.u16():04X}{self.u16():04X}"
+        return fields + self.bytes(8).hex().upper()
+
     def bytes(self, size: int) -> bytes:
         """Read exactly `size` bytes."""
         at = self._take(size, "bytes")

@@ -97,7 +97,10 @@ class SegmentMap:
     """
 
     def __init__(self, headers: bytes, omap: bytes | None = None) -> None:
-        """`headers` are the (original) section headers, `omap` the table "from source". Raises `FormatError`."""
+        """`headers` are the (original) section headers, `omap` the table "from source".
+
+        Raises `FormatError`.
+        """
         self._sections = _read_sections(headers)
         self._omap = _read_omap(omap) if omap is not None else []
         self._omap_keys = [source for source, _ in self._omap]

@@ -42,7 +42,8 @@ class Container:
         self.file_size = path.stat().st_size
         self._budget = 2 * self.file_size
         with path.open("rb") as file:
-            self._page_size, pages = _check_superblock(file.read(_SUPERBLOCK_SIZE), self.file_size, self._what)
+            head = file.read(_SUPERBLOCK_SIZE)
+        self._page_size, pages = _check_superblock(head, self.file_size, self._what)
         if pages * self._page_size > self.file_size:
             self.warnings.append(
                 f"{self._what} is cut short: expected {pages * self._page_size} bytes, got {self.file_size}"
@@ -110,8 +111,7 @@ def _check_superblock(head: bytes, file_size: int, what: str) -> tuple[int, int]
         raise cursor.error(f"expected a page size from 512 to 65536, got {page_size}")
     cursor.skip(4)  # which free-page map is in use
     pages, directory_size = cursor.u32(), cursor.u32()
-    if directory_size > min(MAX_DIRECTORY_SIZE, file_size):
-        raise cursor.error(
-            f"expected a directory of at most {min(MAX_DIRECTORY_SIZE, file_size)} bytes, got {directory_size}"
-        )
+    limit = min(MAX_DIRECTORY_SIZE, file_size)
+    if directory_size > limit:
+        raise cursor.error(f"expected a directory of at most {limit} bytes, got {directory_size}")
     return page_size, pages

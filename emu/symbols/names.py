@@ -10,7 +10,8 @@ LONGEST_MANGLED = 1024
 """Longer C++ names are returned as they are: the demangler is native code and recursive."""
 
 _IMPORT_PREFIX = "__imp_"
-_STDCALL = re.compile(r"_(?P<name>[^@]+)@(?P<size>\d{1,5})")
+# GNU ld exports stdcall functions without the leading underscore.
+_STDCALL = re.compile(r"_?(?P<name>[^@?]+)@(?P<size>\d{1,5})")
 _FASTCALL = re.compile(r"@(?P<name>[^@]+)@(?P<size>\d{1,5})")
 _VECTORCALL = re.compile(r"(?P<name>[^@?]+)@@(?P<size>\d{1,5})")
 
@@ -36,7 +37,7 @@ _CONVENTIONS = {"A": "cdecl", "E": "thiscall", "G": "stdcall", "I": "fastcall", 
 def undecorate(decorated: str) -> str:
     """Return the name as the source has it; a name of an unknown form comes back unchanged.
 
-    `_f@8` and `@f@8` and `_f` give `f`; `__imp__f@8` (the IAT slot of f) gives `__imp_f`, so that the
+    `_f@8`, `f@8`, `@f@8` and `_f` give `f`; `__imp__f@8` (the IAT slot of f) gives `__imp_f`, so that the
     slot is never taken for the function; `?f@C@@QAEXXZ` gives `C::f`.
     """
     if decorated.startswith(_IMPORT_PREFIX) and len(decorated) > len(_IMPORT_PREFIX):

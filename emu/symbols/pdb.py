@@ -76,7 +76,7 @@ class _Reader:
         info = Cursor(self._required(_PDB_STREAM, "info"), "PDB info stream")
         info.skip(8)  # version, time stamp
         self.info_age = info.u32()
-        self.guid = f"{info.u32():08X}{info.u16():04X}{info.u16():04X}{info.bytes(8).hex().upper()}"
+        self.guid = info.guid()
         self.dbi: DebugInfo = read_dbi(self._required(_DBI_STREAM, "DBI"))
 
     def read(self) -> PdbInfo:

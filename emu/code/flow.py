@@ -1,0 +1,164 @@
+"""The instructions that control flow reaches from a function's entry without leaving the function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stackemu.emu.code.instruction import Decoder, Flow, Imm, Instruction, Mem
+from stackemu.emu.image import Image
+
+MAX_INSTRUCTIONS = 200_000
+"""A function longer than this is cut off: a bound for hostile images."""
+MAX_TABLE = 4096
+_CHUNK = 256
+_CHUNK_INSTRUCTIONS = 24
+
+
+@dataclass(slots=True)
+class FunctionCode:
+    """A function's code by absolute address, with what control flow found in it."""
+
+    entry: int
+    instructions: dict[int, Instruction] = field(default_factory=dict)
+    leaders: set[int] = field(default_factory=set)
+    """Where basic blocks begin."""
+    successors: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """For each instruction that ends a block, where control goes inside the function."""
+    calls: list[Instruction] = field(default_factory=list)
+    tail_jumps: list[Instruction] = field(default_factory=list)
+    """Jumps that leave the function: to another function, through an IAT slot, or to where nobody knows."""
+    returns: list[Instruction] = field(default_factory=list)
+    undecodable: list[int] = field(default_factory=list)
+    tables: list[tuple[int, int]] = field(default_factory=list)
+    """Jump tables, as (address, number of entries)."""
+
+    @property
+    def extent(self) -> int:
+        """Return the size in bytes from the entry to the end of the code that hangs together with it.
+
+        A chunk that was moved elsewhere does not count: the extent ends at the first gap of 16 bytes or more
+        that no jump table fills.
+        """
+        pieces = [(instruction.address, instruction.end) for instruction in self.instructions.values()]
+        pieces += [(address, address + 4 * count) for address, count in self.tables]
+        end = self.entry
+        for start, stop in sorted(pieces):
+            if start < self.entry:
+                continue
+            if start - end >= 16:
+                break
+            end = max(end, stop)
+        return end - self.entry
+
+
+class FlowTracer:
+    """Follows control flow through an image's functions."""
+
+    def __init__(self, image: Image, is_function: Callable[[int], bool], never_returns: Callable[[Instruction], bool]):
+        """`is_function` tells whether a function starts at an address; `never_returns` judges a call."""
+        self._image = image
+        self._is_function = is_function
+        self._never_returns = never_returns
+        self._decoder = Decoder()
+        self._relocated = frozenset(image.relocations)
+        self._decoded: dict[int, Instruction] = {}
+
+    def instruction(self, address: int) -> Instruction | None:
+        """Return the instruction at `address`, None outside code or where nothing decodes."""
+        known = self._decoded.get(address)
+        if known is None:
+            rva = address - self._image.base
+            if not self._image.is_code(rva):
+                return None
+            for found in self._decoder.decode(self._image.read(rva, _CHUNK), address, _CHUNK_INSTRUCTIONS):
+                self._decoded.setdefault(found.address, found)
+                if found.flow in (Flow.JUMP, Flow.RETURN, Flow.STOP):
+                    break
+            known = self._decoded.get(address)
+        return known
+
+    def trace(self, entry: int) -> FunctionCode:
+        """Return the code of the function whose entry is at the absolute address `entry`."""
+        code = FunctionCode(entry)
+        pending = [entry]
+        while pending:
+            leader = pending.pop()
+            code.leaders.add(leader)
+            pending.extend(self._follow(code, leader))
+        return code
+
+    def _follow(self, code: FunctionCode, address: int) -> tuple[int, ...]:
+        """Add instructions from a leader to the block's end; returns the new leaders."""
+        while address not in code.instructions:
+            instruction = self.instruction(address)
+            if instruction is None or len(code.instructions) >= MAX_INSTRUCTIONS:
+                code.undecodable.append(address)
+                return ()
+            code.instructions[address] = instruction
+            if instruction.flow is Flow.CALL:
+                code.calls.append(instruction)
+                if self._never_returns(instruction):
+                    code.successors[address] = ()
+                    return ()
+            elif instruction.flow is not Flow.NEXT:
+                successors = self._transfer(code, instruction)
+                code.successors[address] = successors
+                return successors
+            address = instruction.end
+        code.leaders.add(address)
+        return ()
+
+    def _transfer(self, code: FunctionCode, instruction: Instruction) -> tuple[int, ...]:
+        if instruction.flow is Flow.RETURN:
+            code.returns.append(instruction)
+            return ()
+        if instruction.flow is Flow.STOP:
+            return ()
+        fall_through = (instruction.end,) if instruction.flow is Flow.BRANCH else ()
+        target = instruction.target
+        if target is None:
+            table = self._jump_table(code, instruction)
+            if not table:
+                code.tail_jumps.append(instruction)
+            return table
+        if target != code.entry and (self._is_function(target) or not self._image.is_code(target - self._image.base)):
+            code.tail_jumps.append(instruction)
+            return fall_through
+        return (*fall_through, target)
+
+    def _jump_table(self, code: FunctionCode, instruction: Instruction) -> tuple[int, ...]:
+        """Return the targets of `jmp [index * 4 + table]`: the run of relocated pointers into this function."""
+        operand = instruction.operands[0]
+        if not isinstance(operand, Mem) or operand.scale != 4 or operand.index is None or operand.base is not None:
+            return ()
+        image = self._image
+        table = operand.disp & 0xFFFFFFFF
+        limit = min(self._compared_limit(code, instruction) or MAX_TABLE, MAX_TABLE)
+        targets = []
+        for index in range(limit):
+            rva = table + 4 * index - image.base
+            if rva not in self._relocated:
+                break
+            target = image.read_u32(rva)
+            if target is None or not image.is_code(target - image.base) or self._leaves(code, target):
+                break
+            targets.append(target)
+        if targets:
+            code.tables.append((table, len(targets)))
+        return tuple(dict.fromkeys(targets))
+
+    def _leaves(self, code: FunctionCode, target: int) -> bool:
+        """Return whether a table entry belongs to another function's table that follows this one."""
+        return target != code.entry and self._is_function(target)
+
+    def _compared_limit(self, code: FunctionCode, jump: Instruction) -> int | None:
+        """Return the number of table entries that `cmp index, n; ja` before the jump allows."""
+        index = jump.operands[0].index if isinstance(jump.operands[0], Mem) else None
+        behind = [one for one in code.instructions.values() if jump.address - 32 <= one.address < jump.address]
+        for instruction in sorted(behind, reverse=True):
+            if index in instruction.writes:
+                return None  # the index went through a second table of bytes
+            if instruction.mnemonic == "cmp" and isinstance(instruction.operands[1], Imm):
+                return (instruction.operands[1].value & 0xFFFF) + 1
+        return None

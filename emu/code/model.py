@@ -1,0 +1,311 @@
+"""An image's code as a whole: what each call does to the stack, worked out from the callee's own code."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+
+from stackemu.emu.code.flow import FlowTracer, FunctionCode
+from stackemu.emu.code.heights import CallEffect, HeightAnalysis, Heights, State, Value
+from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.image import Image
+from stackemu.emu.kernel.basics import NEVER_RETURN
+from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
+
+STACK_PROBES = frozenset({"_chkstk", "__chkstk", "chkstk", "_alloca_probe", "__alloca_probe", "alloca_probe"})
+"""Names of the helper that lowers ESP by EAX and touches every page on the way."""
+MAX_HELPER = 64
+"""A helper that builds its caller's frame has at most this many instructions."""
+MAX_TRIALS = 96
+"""How many assignments of popped bytes are tried for a function with calls that nobody knows."""
+MAX_DEPTH = 200
+"""How deep the analysis of callees may nest."""
+_PAGE = 0x1000
+_KMDF_LIBRARY = "KmdfLibrary".encode("utf-16-le")
+_BIND_INFO_SIZE = 0x20
+_BIND_INFO_TABLE = 0x18
+
+
+class CodeModel:
+    """Code of every function of an image, analysed on demand and remembered. Addresses are absolute."""
+
+    def __init__(self, image: Image, starts: Iterable[int], names: Mapping[int, str]) -> None:
+        """`starts` are the addresses of all function entries, `names` what the named ones are called."""
+        self.image = image
+        self._starts = sorted(starts)
+        self._start_set = frozenset(self._starts)
+        self._names = names
+        self._apis: list[tuple[str, Api | None]] = []
+        self._slots: dict[int, int] = {}
+        for entry in image.imports:
+            self._slots[image.base + entry.slot] = len(self._apis)
+            self._apis.append((entry.label, find_api(entry.library, entry.name)))
+        self._kmdf_variable = _find_kmdf_variable(image)
+        self._kmdf_first = len(self._apis)
+        if self._kmdf_variable is not None:
+            self._apis += [(api.name, api) for api in kmdf_functions()]
+        self._tracer = FlowTracer(image, self._start_set.__contains__, self._never_returns)
+        self._code: dict[int, FunctionCode] = {}
+        self._heights: dict[tuple[int, int], Heights] = {}
+        self._pops: dict[int, int | None] = {}
+        self._returning: dict[int, bool] = {}
+        self._under_way: set[int] = set()
+        self._depth: list[int] = []
+        self._trial: dict[int, int] = {}
+        """Popped bytes to try for calls of unknown functions, by call site."""
+
+    # -- what others ask --
+
+    def code(self, address: int) -> FunctionCode:
+        """Return the code of the function at `address`."""
+        known = self._code.get(address)
+        if known is None:
+            self._returning.setdefault(address, True)  # while it is being traced, for cycles
+            known = self._code[address] = self._tracer.trace(address)
+            self._returning[address] = bool(known.returns or known.tail_jumps or known.undecodable)
+        return known
+
+    def heights(self, address: int, residue: int = 0) -> Heights:
+        """Return the stack heights of the function at `address` for an entry ESP of `residue` modulo 64."""
+        known = self._heights.get((address, residue))
+        if known is None:
+            self._under_way.add(address)
+            known = self._heights[address, residue] = self._settle_guesses(address, residue)
+            self._under_way.discard(address)
+        return known
+
+    def pops(self, address: int) -> int | None:
+        """Return how many bytes of arguments the function at `address` pops, None when it never returns."""
+        if address not in self._pops:
+            self._pops[address] = None  # while it is being worked out, for cycles of tail jumps
+            self._pops[address] = self._work_out_pops(self.code(address))
+        return self._pops[address]
+
+    def is_stack_probe(self, address: int) -> bool:
+        """Return whether the function lowers ESP by EAX: known by its name, else by what it does."""
+        if self._names.get(address, "").lstrip("_") in {name.lstrip("_") for name in STACK_PROBES}:
+            return True
+        code = self.code(address)
+        if len(code.instructions) > MAX_HELPER or code.calls:
+            return False
+        sets_esp = any(_sets_esp_from_register(one) for one in code.instructions.values())
+        probes = any(_touches_pages(one) for one in code.instructions.values())
+        return sets_esp and probes
+
+    def import_name(self, instruction: Instruction) -> str | None:
+        """Return the name of the import that a call or jump goes to through its IAT slot, else None."""
+        slot = instruction.slot
+        index = self._slots.get(slot) if slot is not None else None
+        return None if index is None else self._apis[index][0]
+
+    def pops_at_call(self, return_address: int) -> int:
+        """Return what the unknown callee of the call just before `return_address` is taken to pop, in bytes."""
+        index = bisect_right(self._starts, return_address - 1) - 1
+        if index < 0:
+            return 0
+        function = self._starts[index]
+        guesses = self.heights(function).guesses
+        for call in self.code(function).calls:
+            if call.end == return_address:
+                return guesses.get(call.address, 0)
+        return 0
+
+    # -- calls --
+
+    def _never_returns(self, instruction: Instruction) -> bool:
+        name = self.import_name(instruction)
+        if name is not None:
+            return name in NEVER_RETURN
+        target = instruction.target
+        if target is None or not self._is_function(target):
+            return False
+        if target not in self._returning:
+            if len(self._depth) >= MAX_DEPTH:
+                return False
+            self._depth.append(target)
+            code = self.code(target)
+            self._depth.pop()
+            jump = code.tail_jumps[0] if len(code.instructions) == 1 and code.tail_jumps else None
+            if jump is not None and self.import_name(jump) in NEVER_RETURN:
+                self._returning[target] = False
+        return not self._returning[target]
+
+    def _is_function(self, address: int) -> bool:
+        return address in self._start_set or self.image.is_code(address - self.image.base)
+
+    def _call_effect(self, instruction: Instruction, state: State) -> CallEffect:
+        """Return what a call does to its caller's stack."""
+        target = instruction.target
+        if target is not None:
+            return self._local_call(target, instruction, state)
+        callee = self._callee(instruction, state)
+        if callee is not None and callee.kind == "api":
+            name, api = self._apis[callee.n]
+            if name in STACK_PROBES:
+                return _probe_effect(state)
+            if api is not None:
+                return CallEffect(api.pops)
+        elif callee is not None and callee.kind == "const" and self.image.is_code(callee.n - self.image.base):
+            return self._local_call(callee.n, instruction, state)
+        return CallEffect(self._guess(instruction, state), guessed=True)
+
+    def _guess(self, instruction: Instruction, state: State) -> int:
+        trial = self._trial.get(instruction.address)
+        return state.pushed if trial is None else trial
+
+    def _callee(self, instruction: Instruction, state: State) -> Value | None:
+        """Return what an indirect call goes to, as far as the data flow knows."""
+        operand = instruction.operands[0]
+        if isinstance(operand, Reg):
+            return state.registers[operand.number] if operand.number >= 0 else None
+        if isinstance(operand, Mem) and operand.index is None and not operand.segment:
+            base = Value("const", 0) if operand.base is None else state.registers[operand.base]
+            if base is not None and base.kind == "stack":
+                return state.slots.get(base.n + operand.disp)
+            if base is not None and base.kind in ("const", "kmdf"):
+                return self._load(base, operand.disp)
+        return None
+
+    def _load(self, base: Value, displacement: int) -> Value | None:
+        """Return what memory off the stack is known to hold: import addresses and the KMDF table."""
+        if base.kind == "kmdf":
+            index, rest = divmod(base.n + displacement, 4)
+            if rest == 0 and 0 <= index < len(self._apis) - self._kmdf_first:
+                return Value("api", self._kmdf_first + index)
+            return None
+        address = (base.n + displacement) & 0xFFFFFFFF
+        if address == self._kmdf_variable:
+            return Value("kmdf", 0)
+        index = self._slots.get(address, -1)
+        return Value("api", index) if index >= 0 else None
+
+    def _local_call(self, target: int, instruction: Instruction, state: State) -> CallEffect:
+        if self.is_stack_probe(target):
+            return _probe_effect(state)
+        if target not in self._under_way and len(self._under_way) < MAX_DEPTH:
+            heights = self.heights(target)
+            returns = [heights.exits.get(one.address) for one in self.code(target).returns]
+            if any(offset != 0 for offset in returns) and not heights.guesses:
+                inlined = self._inline(target, instruction, state)
+                if inlined is not None:
+                    return CallEffect(None, inlined)
+        pops = self.pops(target)
+        return CallEffect(pops if pops is not None else 0)
+
+    def _inline(self, target: int, instruction: Instruction, state: State) -> State | None:
+        """Return the caller's state after a helper that builds or removes its caller's frame, None for others."""
+        code = self.code(target)
+        if len(code.instructions) > MAX_HELPER or state.esp is None:
+            return None
+        inner = state.copy()
+        entry = state.esp - 4
+        inner.registers[ESP] = Value("stack", entry)
+        inner.slots[entry] = Value("const", instruction.end)
+        self._under_way.add(target)
+        heights = HeightAnalysis(code, 0, self._call_effect, self._load, inner).run()
+        self._under_way.discard(target)
+        leaving = [(code.instructions[address], after) for address, after in heights.leaving.items()]
+        if len(leaving) != 1:
+            return None
+        exit_instruction, after = leaving[0]
+        if after.esp is None or after.slots.get(after.esp) != Value("const", instruction.end):
+            return None
+        popped = 4 + _return_pops(exit_instruction)
+        after.registers[ESP] = Value("stack", after.esp + popped)
+        after.slots = {slot: value for slot, value in after.slots.items() if slot >= after.esp + popped}
+        return after if exit_instruction.flow is Flow.RETURN else None
+
+    def _work_out_pops(self, code: FunctionCode) -> int | None:
+        amounts = [_return_pops(instruction) for instruction in code.returns]
+        for jump in code.tail_jumps:
+            amounts += [amount for amount in [self._pops_of_jump(jump)] if amount is not None]
+        return min(amounts) if amounts else None
+
+    def _pops_of_jump(self, jump: Instruction) -> int | None:
+        index = self._slots.get(jump.slot) if jump.slot is not None else None
+        if index is not None:
+            api = self._apis[index][1]
+            return api.pops if api is not None else None
+        if jump.target is not None and self.image.is_code(jump.target - self.image.base):
+            return self.pops(jump.target)
+        return None
+
+    # -- calls of functions nobody knows --
+
+    def _settle_guesses(self, address: int, residue: int) -> Heights:
+        """Interpret the function; where callees are unknown, choose the pops that leave its stack balanced."""
+        outer = self._trial
+        self._trial = {}
+        best = self._interpret(address, residue)
+        score = _imbalance(best)
+        trials = 0
+        for site in list(best.guesses) if score else ():
+            for amount in _candidates(best.guesses[site]):
+                if trials >= MAX_TRIALS or not score:
+                    break
+                trials += 1
+                self._trial = {**best.guesses, site: amount}
+                heights = self._interpret(address, residue)
+                if _imbalance(heights) < score:
+                    best, score = heights, _imbalance(heights)
+        self._trial = outer
+        return best
+
+    def _interpret(self, address: int, residue: int) -> Heights:
+        return HeightAnalysis(self.code(address), residue, self._call_effect, self._load).run()
+
+
+def _imbalance(heights: Heights) -> int:
+    """Return how much speaks against an interpretation; 0 when the stack is balanced everywhere."""
+    return len(heights.findings) + heights.suspicions + sum(offset != 0 for offset in heights.exits.values())
+
+
+def _candidates(guess: int) -> list[int]:
+    return [amount for amount in (0, *range(4, max(guess, 24) + 4, 4)) if amount != guess]
+
+
+def _probe_effect(state: State) -> CallEffect:
+    """The stack probe lowers ESP by EAX and keeps the other registers."""
+    after = state.copy()
+    size = state.registers[EAX]
+    if size is not None and size.kind == "const" and state.esp is not None:
+        after.registers[ESP] = Value("stack", state.esp - size.n)
+    else:
+        after.registers[ESP] = None
+    after.registers[EAX] = None
+    return CallEffect(None, after)
+
+
+def _return_pops(instruction: Instruction) -> int:
+    return sum(operand.value & 0xFFFF for operand in instruction.operands if isinstance(operand, Imm))
+
+
+def _sets_esp_from_register(instruction: Instruction) -> bool:
+    return (
+        instruction.mnemonic in ("mov", "xchg")
+        and Reg(ESP, 4) in instruction.operands
+        and ESP in instruction.writes
+        and all(isinstance(operand, Reg) for operand in instruction.operands)
+        and Reg(5, 4) not in instruction.operands
+    )
+
+
+def _touches_pages(instruction: Instruction) -> bool:
+    return instruction.mnemonic in ("sub", "lea", "cmp") and any(
+        (isinstance(operand, Imm) and operand.value == _PAGE) or (isinstance(operand, Mem) and operand.disp == -_PAGE)
+        for operand in instruction.operands
+    )
+
+
+def _find_kmdf_variable(image: Image) -> int | None:
+    """Return the address of the variable that the KMDF loader sets to the function table, None without KMDF.
+
+    WDF_BIND_INFO (wdfldr.h) names it: {Size, Component -> L"KmdfLibrary", Version[3], FuncCount, FuncTable}.
+    """
+    for rva in image.relocations:
+        if image.read_u32(rva - 4) != _BIND_INFO_SIZE:
+            continue
+        component = image.read_u32(rva)
+        if component is not None and image.read(component - image.base, len(_KMDF_LIBRARY)) == _KMDF_LIBRARY:
+            return image.read_u32(rva - 4 + _BIND_INFO_TABLE)
+    return None
