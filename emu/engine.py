@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import enum
 from collections.abc import Callable
 
 import unicorn
@@ -22,8 +23,19 @@ def open_engine() -> unicorn.Uc:
     return engine
 
 
-def attach_probe(engine: unicorn.Uc, *, stepping: bool) -> Probe:
-    """Hook a new probe into `engine`: for every block, or (`stepping`) for every instruction.
+class Mode(enum.Enum):
+    """How a run is watched."""
+
+    BLOCKS = "blocks"
+    """A native hook for every block: what measured runs use."""
+    STEPS = "steps"
+    """A native hook for every instruction, which decodes nothing: the reference."""
+    UNWATCHED = "unwatched"
+    """No hook: the floor that benchmarks compare with; figures stay empty."""
+
+
+def attach_probe(engine: unicorn.Uc, mode: Mode) -> Probe:
+    """Hook a new probe into `engine`.
 
     Must be called before the engine's first run: later hooks do not reach code already translated.
 
@@ -35,11 +47,12 @@ def attach_probe(engine: unicorn.Uc, *, stepping: bool) -> Probe:
         _address_of(uclib.uc_mem_read),
         _address_of(uclib.uc_emu_stop),
         x86_const.UC_X86_REG_ESP,
-        stepping,
+        mode is Mode.STEPS,
     )
-    kind = unicorn.UC_HOOK_CODE if stepping else unicorn.UC_HOOK_BLOCK
-    _add_hook(engine, kind, ctypes.c_void_p(probe.hook), probe.user_data)
-    if stepping:
+    if mode is Mode.BLOCKS:
+        _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.hook), probe.user_data)
+    elif mode is Mode.STEPS:
+        _add_hook(engine, unicorn.UC_HOOK_CODE, ctypes.c_void_p(probe.hook), probe.user_data)
         _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.reference_block_hook), probe.user_data)
     return probe
 

@@ -85,7 +85,7 @@ class Input:
     def _generator(self, purpose: str, key: int) -> random.Random:
         text = f"{self.seed}/{self.style.name}/{self.succeed}/{purpose}/{key}"
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        return random.Random(int.from_bytes(digest, "little"))  # noqa: S311 -- reproducible, not secret
+        return random.Random(int.from_bytes(digest, "little"))
 
     def _word(self, purpose: str, key: int) -> int:
         return _words(self._generator(purpose, key), self.style, 1)[0]

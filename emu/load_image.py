@@ -20,7 +20,7 @@ import pefile
 from stackemu.emu.errors import InputError
 from stackemu.emu.image import DEFAULT_BASE, Export, Image, Import, Section
 from stackemu.emu.image_tables import Directory, read_debug_id, read_load_configuration, relocate
-from stackemu.emu.symbols.cursor import FormatError
+from stackemu.emu.symbols.cursor import FormatError, printable
 
 MAX_FILE_SIZE = 256 << 20
 """Bytes of a driver file."""
@@ -209,7 +209,7 @@ def _check_layout(path: Path, pe: pefile.PE, file_size: int) -> tuple[_Layout, .
 
 
 def _layout(where: str, header: pefile.SectionStructure, file_size: int) -> _Layout:
-    name = header.Name.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
+    name = printable(header.Name.split(b"\0", 1)[0])
     raw_size = int(header.SizeOfRawData)
     # As the loader does: the raw size where the virtual one is 0, and the place rounded down to a sector.
     size = int(header.Misc_VirtualSize) or raw_size

@@ -13,12 +13,13 @@ from unicorn import x86_const
 from stackemu.emu import probe as native
 from stackemu.emu.code.blockeffect import block_effect, lowest_before
 from stackemu.emu.code.instruction import Decoder
-from stackemu.emu.engine import attach_probe, engine_pointer, hook_time, open_engine
+from stackemu.emu.engine import Mode, attach_probe, engine_pointer, hook_time, open_engine
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input, Style
 from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Raised
 from stackemu.emu.kernel.stubs import Stub, StubTable, perform
 from stackemu.emu.memory import (
+    KMDF_TABLE,
     NULL_END,
     STACK_BASE,
     STACK_LIMIT,
@@ -89,27 +90,27 @@ class Machine:
         image: Image,
         functions: Sequence[tuple[int, int]],
         pops_at_call: Callable[[int], int],
-        *,
-        single_step: bool = False,
+        mode: Mode = Mode.BLOCKS,
     ) -> None:
         """Map `image`. `functions` are (start, end) addresses, ascending.
 
         `pops_at_call` returns, for the address after a call of a function that nobody knows, how many bytes
-        of arguments that function is to pop. `single_step` selects the reference mode.
+        of arguments that function is to pop.
         """
         self._image = image
         self._functions = functions
         self._pops_at_call = pops_at_call
-        self._single_step = single_step
+        self._mode = mode
         self._engine = open_engine()
-        self._probe = attach_probe(self._engine, stepping=single_step)
+        self._probe = attach_probe(self._engine, mode)
         self._pointer = engine_pointer(self._engine)
         self._probe.set_functions(array("I", [word for pair in functions for word in pair]).tobytes())
         self._decoder = Decoder()
         self._stubs = StubTable(image)
         self._space = AddressSpace(self._engine, image, len(self._stubs.stubs))
-        self._space.fill_imports(self._stubs.slots)
-        self._kmdf_table = self._map_kmdf_table()
+        self._space.bind(self._stubs.pointers())
+        if self._stubs.kmdf is not None:
+            self._space.map_table(KMDF_TABLE, self._stubs.kmdf_addresses)
         self._run = _Run(Input(0, Style.ZEROS, None))
         self._reference: Machine | None = None
         self._engine.hook_add(
@@ -128,7 +129,7 @@ class Machine:
         self,
         rva: int,
         source: Input,
-        arguments: Arguments = Arguments(),  # noqa: B008 -- immutable
+        arguments: Arguments = Arguments(),
         *,
         alignment: int = 0,
         budget: int = DEFAULT_BUDGET,
@@ -141,10 +142,10 @@ class Machine:
         work out exactly is repeated in single-step mode.
         """
         observation = self._call(rva, source, arguments, alignment, budget, keep)
-        if observation.exact or self._single_step:
+        if observation.exact or self._mode is not Mode.BLOCKS:
             return observation
         if self._reference is None:
-            self._reference = Machine(self._image, self._functions, self._pops_at_call, single_step=True)
+            self._reference = Machine(self._image, self._functions, self._pops_at_call, Mode.STEPS)
         return self._reference.call(rva, source, arguments, alignment=alignment, budget=budget)
 
     def _call(
@@ -269,7 +270,6 @@ class Machine:
             memory=self,
             source=run.source,
             ordinal=run.calls,
-            kmdf_table=self._kmdf_table,
         )
         run.calls += 1
         try:
@@ -293,17 +293,6 @@ class Machine:
         engine.reg_write(_ESP, esp)
         self._probe.resume(esp, return_address)
         return int(return_address)
-
-    def _map_kmdf_table(self) -> int:
-        """Map a table of pointers to the KMDF stubs; returns its address, 0 for drivers without KMDF."""
-        if not self._stubs.has_kmdf:
-            return 0
-        addresses = self._stubs.kmdf_addresses
-        data = struct.pack(f"<{len(addresses)}I", *addresses)
-        base = 0x80700000
-        self._engine.mem_map(base, (len(data) + PAGE - 1) & -PAGE, unicorn.UC_PROT_READ)
-        self._engine.mem_write(base, data)
-        return base
 
     def read(self, address: int, size: int) -> bytes:
         """Return emulated memory as a stub sees it; raises BadAddress where nothing may be mapped."""

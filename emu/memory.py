@@ -11,7 +11,7 @@ from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 STACK_LIMIT = 0xF8A10000
 """The lowest byte of the emulated kernel stack; a red zone to measure overflows lies below it."""
@@ -24,6 +24,8 @@ STACK_ABOVE = 0x1000
 STACK_TOP = STACK_LIMIT + STACK_SIZE
 STACK_BASE = STACK_LIMIT - STACK_RED_ZONE
 
+KMDF_TABLE = 0x80700000
+"""The framework's function table, for drivers that call through a pointer to it."""
 STUB_BASE = 0x80500000
 STUB_SIZE = 16
 """Bytes between stubs; each begins with `hlt`, which hands control to Python."""
@@ -101,14 +103,17 @@ class AddressSpace:
             engine.reg_write(register, selector)
         engine.mem_write(KPCR_ADDRESS, _processor_region())
 
-    def fill_imports(self, slots: Iterable[tuple[int, int]]) -> None:
-        """Write `(RVA of the IAT slot, address)` pairs, in the initial state too, so that resets keep them."""
-        image = self._image
-        for slot, address in slots:
-            self._engine.mem_write(image.base + slot, struct.pack("<I", address))
-        self._initial = [
-            bytes(self._engine.mem_read(image.base + section.rva, len(section.data))) for section in self._writable
-        ]
+    def bind(self, pointers: Iterable[tuple[int, int]]) -> None:
+        """Write `(address, word)` pairs as the loader does, in the initial state too, so that resets keep them."""
+        for address, word in pointers:
+            self._engine.mem_write(address, struct.pack("<I", word))
+        self.keep()
+
+    def map_table(self, address: int, words: Sequence[int]) -> None:
+        """Map a read-only table of words at a page's start."""
+        data = struct.pack(f"<{len(words)}I", *words)
+        self._engine.mem_map(address, _pages(len(data)) * PAGE, unicorn.UC_PROT_READ)
+        self._engine.mem_write(address, data)
 
     def touch(self, address: int, source: Input) -> bool:
         """Map the page that holds `address`, filled from the input; False where none may come into being."""

@@ -21,10 +21,10 @@ from stackemu.emu.code.instruction import (
     CALLEE_SAVED,
     EAX,
     EBP,
+    EBX,
     ECX,
     EDI,
     EDX,
-    EBX,
     ESI,
     ESP,
     Flow,
@@ -230,12 +230,13 @@ class HeightAnalysis:
             if state.esp is None and before is not None:
                 self.heights.unknown_since.setdefault(instruction.address, "stack allocated by a run-time amount")
         else:
+            pops = effect.pops or 0
             if effect.guessed:
-                self.heights.guesses[instruction.address] = effect.pops or 0
+                pops = self.heights.guesses.setdefault(instruction.address, pops)
             for number in CALL_CLOBBERED:
                 state.registers[number] = None
             if before is not None:
-                self._set_esp(state, before + (effect.pops or 0))
+                self._set_esp(state, before + pops)
         state.pushed = 0
 
     def _transfer(self, state: State, instruction: Instruction) -> None:
@@ -297,6 +298,8 @@ class HeightAnalysis:
                 state.slots[slot] = value
 
     def _set_esp(self, state: State, offset: int | None) -> None:
+        if offset is not None and state.esp is not None and offset > state.esp:
+            state.pushed = max(0, state.pushed - (offset - state.esp))
         state.registers[ESP] = None if offset is None else Value("stack", offset)
         if offset is not None:
             for slot in [slot for slot in state.slots if slot < offset]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import capstone
@@ -43,7 +44,8 @@ class Imm(NamedTuple):
     value: int
 
 
-class Mem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mem:
     """A memory operand: base + index * scale + disp; `base` and `index` are None where absent."""
 
     base: int | None

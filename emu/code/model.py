@@ -11,6 +11,7 @@ from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem,
 from stackemu.emu.image import Image
 from stackemu.emu.kernel.basics import NEVER_RETURN
 from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
+from stackemu.emu.kernel.kmdf import KmdfBinding, find_binding
 
 STACK_PROBES = frozenset({"_chkstk", "__chkstk", "chkstk", "_alloca_probe", "__alloca_probe", "alloca_probe"})
 """Names of the helper that lowers ESP by EAX and touches every page on the way."""
@@ -21,9 +22,6 @@ MAX_TRIALS = 96
 MAX_DEPTH = 200
 """How deep the analysis of callees may nest."""
 _PAGE = 0x1000
-_KMDF_LIBRARY = "KmdfLibrary".encode("utf-16-le")
-_BIND_INFO_SIZE = 0x20
-_BIND_INFO_TABLE = 0x18
 
 
 class CodeModel:
@@ -40,10 +38,9 @@ class CodeModel:
         for entry in image.imports:
             self._slots[image.base + entry.slot] = len(self._apis)
             self._apis.append((entry.label, find_api(entry.library, entry.name)))
-        self._kmdf_variable = _find_kmdf_variable(image)
+        self._kmdf_variable: int | None = None
         self._kmdf_first = len(self._apis)
-        if self._kmdf_variable is not None:
-            self._apis += [(api.name, api) for api in kmdf_functions()]
+        self._bind_kmdf(find_binding(image))
         self._tracer = FlowTracer(image, self._start_set.__contains__, self._never_returns)
         self._code: dict[int, FunctionCode] = {}
         self._heights: dict[tuple[int, int], Heights] = {}
@@ -53,6 +50,17 @@ class CodeModel:
         self._depth: list[int] = []
         self._trial: dict[int, int] = {}
         """Popped bytes to try for calls of unknown functions, by call site."""
+
+    def _bind_kmdf(self, binding: KmdfBinding | None) -> None:
+        """Let calls through the framework's table be known for what they are."""
+        if binding is None:
+            return
+        self._apis += [(api.name, api) for api in kmdf_functions()]
+        if not binding.is_array:
+            self._kmdf_variable = binding.address
+            return
+        for index in range(min(binding.count, len(self._apis) - self._kmdf_first)):
+            self._slots[binding.address + 4 * index] = self._kmdf_first + index
 
     # -- what others ask --
 
@@ -75,7 +83,10 @@ class CodeModel:
         return known
 
     def pops(self, address: int) -> int | None:
-        """Return how many bytes of arguments the function at `address` pops, None when it never returns."""
+        """Return how many bytes of arguments the function at `address` pops.
+
+        None when it never returns, or goes on in a function that nobody knows.
+        """
         if address not in self._pops:
             self._pops[address] = None  # while it is being worked out, for cycles of tail jumps
             self._pops[address] = self._work_out_pops(self.code(address))
@@ -190,7 +201,9 @@ class CodeModel:
                 if inlined is not None:
                     return CallEffect(None, inlined)
         pops = self.pops(target)
-        return CallEffect(pops if pops is not None else 0)
+        if pops is None and self.code(target).tail_jumps:
+            return CallEffect(self._guess(instruction, state), guessed=True)
+        return CallEffect(pops or 0)
 
     def _inline(self, target: int, instruction: Instruction, state: State) -> State | None:
         """Return the caller's state after a helper that builds or removes its caller's frame, None for others."""
@@ -295,17 +308,3 @@ def _touches_pages(instruction: Instruction) -> bool:
         (isinstance(operand, Imm) and operand.value == _PAGE) or (isinstance(operand, Mem) and operand.disp == -_PAGE)
         for operand in instruction.operands
     )
-
-
-def _find_kmdf_variable(image: Image) -> int | None:
-    """Return the address of the variable that the KMDF loader sets to the function table, None without KMDF.
-
-    WDF_BIND_INFO (wdfldr.h) names it: {Size, Component -> L"KmdfLibrary", Version[3], FuncCount, FuncTable}.
-    """
-    for rva in image.relocations:
-        if image.read_u32(rva - 4) != _BIND_INFO_SIZE:
-            continue
-        component = image.read_u32(rva)
-        if component is not None and image.read(component - image.base, len(_KMDF_LIBRARY)) == _KMDF_LIBRARY:
-            return image.read_u32(rva - 4 + _BIND_INFO_TABLE)
-    return None

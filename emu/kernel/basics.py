@@ -69,15 +69,8 @@ def _copy_unicode_string(call: ApiCall) -> None:
 
 
 def _version_bind(call: ApiCall) -> None:
-    """WdfVersionBind fills the driver's table of framework functions.
-
-    WDF_BIND_INFO (wdfldr.h): Size, Component, Version (3 words), FuncCount, FuncTable, Module; FuncTable
-    points to the driver's own variable.
-    """
-    _driver, _registry_path, bind_info, globals_pointer = call.stack_words[:4]
-    function_table = call.u32(bind_info + 0x18)
-    call.put_u32(function_table, call.kmdf_table)
-    call.put_u32(globals_pointer, call.source.object(call.ordinal))
+    """WdfVersionBind: the framework's table is bound before any driver code runs, its globals here."""
+    call.put_u32(call.stack_words[3], call.source.object(call.ordinal))
     call.eax = 0
 
 

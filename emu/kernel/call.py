@@ -66,7 +66,6 @@ class ApiCall:
     memory: Memory
     source: Input
     ordinal: int
-    kmdf_table: int
     eax: int = 0
     edx: int | None = None
     stack_adjust: int = 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stackemu.emu.image import Image
 from stackemu.emu.kernel import basics, runtime
 from stackemu.emu.kernel.call import ApiCall, BadAddress
 from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
-from stackemu.emu.memory import STUB_BASE, STUB_SIZE
+from stackemu.emu.kernel.kmdf import find_binding
+from stackemu.emu.memory import KMDF_TABLE, STUB_BASE, STUB_SIZE
 
 _BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {**basics.BEHAVIOURS, **runtime.BEHAVIOURS}
 
@@ -41,6 +42,7 @@ class StubTable:
 
     def __init__(self, image: Image) -> None:
         """Make a stub for each of the image's imports and, for a KMDF driver, each framework function."""
+        self._base = image.base
         self.stubs: list[Stub] = [Stub("return", "", None)]
         self.slots: list[tuple[int, int]] = []
         """Pairs of an IAT slot's RVA and the address of its stub."""
@@ -48,8 +50,8 @@ class StubTable:
             self.slots.append((entry.slot, self.address(len(self.stubs))))
             self.stubs.append(Stub(entry.label, entry.library, find_api(entry.library, entry.name)))
         self.kmdf_first = len(self.stubs)
-        self.has_kmdf = any(entry.library.lower() == "wdfldr.sys" for entry in image.imports)
-        if self.has_kmdf:
+        self.kmdf = find_binding(image)
+        if self.kmdf is not None:
             self.stubs += [Stub(api.name, api.module, api) for api in kmdf_functions()]
 
     @staticmethod
@@ -66,6 +68,18 @@ class StubTable:
     def kmdf_addresses(self) -> range:
         """Return the addresses of the KMDF functions in table order."""
         return range(self.address(self.kmdf_first), self.address(len(self.stubs)), STUB_SIZE)
+
+    def pointers(self) -> Iterator[tuple[int, int]]:
+        """Yield `(address, word)` for all that the loader writes: IAT slots and the KMDF binding."""
+        for slot, address in self.slots:
+            yield self._base + slot, address
+        if self.kmdf is None:
+            return
+        if not self.kmdf.is_array:
+            yield self.kmdf.address, KMDF_TABLE
+            return
+        for index, address in zip(range(self.kmdf.count), self.kmdf_addresses, strict=False):
+            yield self.kmdf.address + 4 * index, address
 
     def index_at(self, address: int) -> int | None:
         """Return the index of the stub at `address`, None where there is none."""

@@ -21,6 +21,9 @@ MAX_PARAMETERS = 255
 MAX_NAME = 4096
 """Characters of one rendered type."""
 
+VERSION = 20040203
+"""Of both streams' headers, since Visual C++ 7; older ones number and name types otherwise."""
+
 UNKNOWN = "?"
 
 _FIRST_RECORD_LIMIT = 0x1000
@@ -61,7 +64,9 @@ class TypeStream:
         self._data = data
         self._name = name
         header = Cursor(data, f"{name} stream")
-        header.skip(4)
+        version = header.u32()
+        if version != VERSION:
+            raise header.error(f"expected version {VERSION}, got {version}")
         header_size = header.u32()
         self.first, end, size = header.u32(), header.u32(), header.u32()
         body = Cursor(data, f"{name} stream", min(header_size, len(data))).sub(size)

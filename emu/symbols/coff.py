@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stackemu.emu.image import Image
-from stackemu.emu.symbols.cursor import Cursor, FormatError
+from stackemu.emu.symbols.cursor import Cursor, FormatError, printable
 from stackemu.emu.symbols.function import Function, Source
 from stackemu.emu.symbols.names import undecorate
 
@@ -60,7 +60,7 @@ def read_coff(image: Image, file: bytes) -> tuple[Function, ...]:
 def _name(raw: bytes, file: bytes, strings: int) -> str:
     """Return a symbol's name: in place, or (four zeros first) at an offset into the string table."""
     if raw[:4] != b"\0\0\0\0":
-        return raw.rstrip(b"\0").decode("utf-8", "backslashreplace")
+        return printable(raw.rstrip(b"\0"))
     place = strings + int.from_bytes(raw[4:], "little")
     if place > len(file):
         raise FormatError("COFF string table", place, f"a name lies past the file's {len(file)} bytes")

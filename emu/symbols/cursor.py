@@ -20,6 +20,14 @@ class FormatError(StackemuError):
         super().__init__(f"{what}{place}: {problem}")
 
 
+def printable(raw: bytes) -> str:
+    """Return text of an untrusted file with every byte escaped that a terminal or a report could act on."""
+    text = raw.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
 class Cursor:
     """Reads little-endian values from `data[start:end]`; a read past the end raises `FormatError`.
 
@@ -96,18 +104,18 @@ class Cursor:
         return self._data[at : at + size]
 
     def cstring(self, limit: int = 4096) -> str:
-        """Read a NUL-terminated string of at most `limit` bytes; bytes that are not UTF-8 are escaped."""
+        """Read a NUL-terminated string of at most `limit` bytes, as `printable` returns it."""
         stop = min(self._end, self._position + limit + 1)
         nul = self._data.find(b"\0", self._position, stop)
         if nul < 0:
             raise self.error(f"expected a string that ends within {stop - self._position} bytes, got no NUL")
         raw = self._data[self._position : nul]
         self._position = nul + 1
-        return raw.decode("utf-8", "backslashreplace")
+        return printable(raw)
 
     def pascal(self) -> str:
         """Read a string with a length byte before it, as the `_ST` records of old CodeView have."""
-        return self.bytes(self.u8()).decode("utf-8", "backslashreplace")
+        return printable(self.bytes(self.u8()))
 
     def skip(self, size: int) -> None:
         """Pass over `size` bytes."""

@@ -100,9 +100,9 @@ def _read(image: Image, path: Path, explicit: bool, warnings: list[str]) -> Symb
         return None
     if image.debug_id is None:
         if not explicit:
-            warnings.append(f"{path} is not used: the image carries no debug id; name it with --symbols to use it")
+            warnings.append(f"{path} is not used: the image has no debug id; use --symbols to insist")
             return None
-        warnings.append(f"{path} cannot be verified: the image carries no debug id")
+        warnings.append(f"{path} cannot be verified: the image has no debug id")
     pdb = read_pdb(path)
     warnings.extend(pdb.warnings)
     return SymbolFile(path, "pdb" if pdb.has_procedures else "public pdb", pdb.functions)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackemu.emu.image import Image
-from stackemu.emu.symbols.cursor import FormatError
+from stackemu.emu.symbols.cursor import FormatError, printable
 from stackemu.emu.symbols.function import Function, Source
 from stackemu.emu.symbols.names import undecorate
 
 MAX_SIZE = 64 << 20
 """Bytes of a map file."""
 MAX_LINE = 8192
-"""Characters of a line; longer ones are passed over."""
+"""Bytes of a line; longer ones are passed over."""
 
 _TIMESTAMP = re.compile(r"\s*Timestamp is ([0-9a-fA-F]{8})\b")
 _LOAD_ADDRESS = re.compile(r"\s*Preferred load address is ([0-9a-fA-F]{8,16})\s*$")
@@ -55,11 +55,13 @@ def read_map(path: Path, image: Image) -> MapFile:
     timestamp: int | None = None
     entry: tuple[int, int] | None = None
     symbols: list[tuple[int, str, bool]] = []
-    for line in raw.decode("utf-8", "backslashreplace").splitlines():
-        if len(line) > MAX_LINE:
+    for raw_line in raw.splitlines():
+        if len(raw_line) > MAX_LINE:
             continue
+        line = printable(raw_line.expandtabs())
         if load_address is not None and (match := _SYMBOL.match(line)):
-            symbols.append((int(match["address"], 16) - load_address, match["name"], match["flag"] is not None))
+            rva = int(match["address"], 16) - load_address
+            symbols.append((rva, match["name"], match["flag"] is not None))
         elif match := _LOAD_ADDRESS.match(line):
             load_address = int(match[1], 16)
         elif match := _TIMESTAMP.match(line):
@@ -67,8 +69,8 @@ def read_map(path: Path, image: Image) -> MapFile:
         elif match := _ENTRY.match(line):
             entry = int(match[1], 16), int(match[2], 16)
     if load_address is None:
-        what = "expected a line 'Preferred load address is …', got none: it is no map file of link or lld-link"
-        raise FormatError(f"map file {path.name}", None, what)
+        problem = "it is no map file of link or lld-link: it states no preferred load address"
+        raise FormatError(f"map file {path.name}", None, problem)
     flagged = any(flag for _, _, flag in symbols)
     functions: dict[int, Function] = {}
     for rva, name, flag in symbols:

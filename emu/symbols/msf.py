@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import closing
 from pathlib import Path
 
 import pdbparse
@@ -52,17 +51,17 @@ class Container:
 
     def _read_directory(self) -> list[tuple[int, tuple[int, ...]]]:
         """Return size and pages of every stream, as pdbparse reads them."""
-        try:
-            pdb = pdbparse.parse(str(self._path), fast_load=True)
-        except (struct.error, ValueError, IndexError, AssertionError, OverflowError) as error:
-            # Only pdbparse's reading of the directory stands here: short reads and bad counts.
-            raise FormatError(self._what, None, f"the stream directory cannot be read ({error})") from error
-        with closing(pdb.fp):
-            if len(pdb.streams) > MAX_STREAMS:
-                raise FormatError(
-                    self._what, None, f"expected at most {MAX_STREAMS} streams, got {len(pdb.streams)}"
-                )
-            return [(int(stream.size), tuple(stream.pages)) for stream in pdb.streams]
+        with self._path.open("rb") as file:
+            try:
+                pdb = pdbparse.PDB7(file, fast_load=True)
+            except (struct.error, ValueError, IndexError, AssertionError, OverflowError) as error:
+                # Only pdbparse's reading of the directory stands here: short reads and bad counts.
+                problem = f"the stream directory cannot be read ({error})"
+                raise FormatError(self._what, None, problem) from error
+        if len(pdb.streams) > MAX_STREAMS:
+            problem = f"expected at most {MAX_STREAMS} streams, got {len(pdb.streams)}"
+            raise FormatError(self._what, None, problem)
+        return [(int(stream.size), tuple(stream.pages)) for stream in pdb.streams]
 
     def stream(self, index: int, name: str) -> bytes | None:
         """Return the bytes of a stream, None where there is no such stream.

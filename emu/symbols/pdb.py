@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackemu.emu.symbols.codeview import Procedure, Public, read_module, read_publics
-from stackemu.emu.symbols.codeview_types import Types, TypeStream
+from stackemu.emu.symbols.codeview_types import VERSION, Types, TypeStream
 from stackemu.emu.symbols.cursor import Cursor, FormatError
 from stackemu.emu.symbols.dbi import NO_STREAM, DebugInfo, Module, SegmentMap, read_dbi
 from stackemu.emu.symbols.fpo import FrameAt, read_fpo, read_frame_data
@@ -24,7 +24,8 @@ MAX_WARNINGS = 20
 """Warnings kept for one file; a corrupt one can have one for each module."""
 
 _PDB_STREAM, _TPI_STREAM, _DBI_STREAM, _IPI_STREAM = 1, 2, 3, 4
-_MODULE_SIGNATURE_SIZE = 4
+_MODULE_SIGNATURE, _MODULE_SIGNATURE_SIZE = 4, 4
+"""CV_SIGNATURE_C13, which stands before a module's symbols, and its size in bytes."""
 _FUNCLET_PREFIXES = ("?dtor$", "?catch$", "?filt$", "?fin$", "__catch$", "__unwindfunclet$", "__ehhandler$")
 """Names that LLVM and MSVC give to the pieces of a function that only exception handling enters."""
 
@@ -135,10 +136,18 @@ class _Reader:
     def _types(self) -> Types | None:
         try:
             tpi = self._optional(_TPI_STREAM, "TPI")
-            ipi = self._optional(_IPI_STREAM, "IPI")
-            if not tpi:
-                return None
-            return Types(TypeStream(tpi, "TPI"), TypeStream(ipi, "IPI") if ipi else None)
+            return Types(TypeStream(tpi, "TPI"), self._ids()) if tpi else None
+        except FormatError as error:
+            self._warn(error)
+            return None
+
+    def _ids(self) -> TypeStream | None:
+        """Return the IPI stream; before Visual Studio 2012 there was none, and stream 4 is any other."""
+        ipi = self._optional(_IPI_STREAM, "IPI")
+        if not ipi.startswith(VERSION.to_bytes(4, "little")):
+            return None
+        try:
+            return TypeStream(ipi, "IPI")
         except FormatError as error:
             self._warn(error)
             return None
@@ -167,7 +176,9 @@ class _Reader:
         if data is None:
             raise FormatError("module list", None, f"there is no stream {module.stream}")
         symbols = Cursor(data, "module symbols").sub(module.symbol_bytes)
-        symbols.skip(_MODULE_SIGNATURE_SIZE)
+        signature = symbols.u32()
+        if signature != _MODULE_SIGNATURE:
+            raise symbols.error(f"expected signature {_MODULE_SIGNATURE}, got {signature}")
         return read_module(symbols).procedures
 
     def _prototype(self, types: Types | None, procedure: Procedure) -> Prototype | None:

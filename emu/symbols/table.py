@@ -50,13 +50,11 @@ def load_functions(image: Image, symbols: Path | None = None) -> SymbolTable:
     exports = _exported(image)
     named = [*(file.functions if file else ()), *coff, *exports]
     functions = merge(function for function in [*named, *_entry(image)] if image.is_code(function.rva))
-    if file:
-        source = file.source
-    else:
-        source = "coff" if coff else "exports" if exports else "discovery"
+    slots = frozenset(imported.slot for imported in image.imports)
+    fallback = "coff" if coff else "exports" if exports else "discovery"
     return SymbolTable(
-        functions=tuple(_with_thunk_kind(image, function) for function in functions),
-        source=source,
+        functions=tuple(_with_thunk_kind(image, slots, function) for function in functions),
+        source=file.source if file else fallback,
         path=file.path if file else None,
         warnings=tuple(warnings),
     )
@@ -108,11 +106,11 @@ def _entry(image: Image) -> list[Function]:
     return [Function(image.entry, ENTRY_NAME, Source.ENTRY)]
 
 
-def _with_thunk_kind(image: Image, function: Function) -> Function:
+def _with_thunk_kind(image: Image, slots: frozenset[int], function: Function) -> Function:
     """Return the function, marked as an import thunk where its code is `jmp [IAT slot]`."""
     code = image.read(function.rva, 6)
     if function.kind is Kind.FUNCTION and code.startswith(_JUMP_INDIRECT) and len(code) == 6:
         slot = int.from_bytes(code[2:], "little") - image.base
-        if any(imported.slot == slot for imported in image.imports):
+        if slot in slots:
             return replace(function, kind=Kind.IMPORT_THUNK)
     return function
