@@ -123,6 +123,11 @@ class Machine:
         self._time_hook = hook_time(self._engine, lambda: self._probe.instructions)
         self._engine.hook_add(unicorn.UC_HOOK_INSN, self._on_port_in, None, 1, 0, x86_const.UC_X86_INS_IN)
 
+    def stub_name(self, address: int) -> str | None:
+        """Return the name of the kernel function that the stub at `address` stands in for, else None."""
+        index = self._stubs.index_at(address)
+        return self._stubs.stubs[index].name if index else None
+
     # -- one run --
 
     def call(

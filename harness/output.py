@@ -48,7 +48,8 @@ def page_for(target: Path | None) -> Page:
     from rich.console import Console
 
     console = Console()
-    return Page(width=console.width, color=console.is_terminal and not console.no_color)
+    colorful = console.is_terminal and console.color_system is not None and not console.no_color
+    return Page(width=console.width, color=colorful)
 
 
 def check_target(target: Path | None, inputs: Iterable[Path | None]) -> None:

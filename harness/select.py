@@ -55,8 +55,7 @@ class _Pattern:
         return [
             index
             for index, function in enumerate(functions)
-            if (import_thunks or self.literal or function.kind is not Kind.IMPORT_THUNK)
-            and self._names(function)
+            if (import_thunks or self.literal or function.kind is not Kind.IMPORT_THUNK) and self._names(function)
         ]
 
     def _names(self, function: Function) -> bool:
@@ -87,9 +86,7 @@ def _glob(pattern: str) -> re.Pattern[str]:
     """Return `pattern` as a regular expression for `fullmatch`."""
     # A run of stars means one star, and would cost the regular expression time that grows with its length.
     pieces = re.split(r"(\*+|\?)", pattern)
-    translated = (
-        ".*" if piece.startswith("*") else "." if piece == "?" else re.escape(piece) for piece in pieces
-    )
+    translated = (".*" if piece.startswith("*") else "." if piece == "?" else re.escape(piece) for piece in pieces)
     return re.compile("".join(translated), re.IGNORECASE | re.DOTALL)
 
 

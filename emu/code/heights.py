@@ -95,6 +95,7 @@ class Heights:
     """The lowest offset that an instruction of the function itself reaches."""
     lowest_at: int = 0
     esp_before: dict[int, int | None] = field(default_factory=dict)
+    esp_after_calls: dict[int, int | None] = field(default_factory=dict)
     exits: dict[int, int | None] = field(default_factory=dict)
     """ESP's offset at each return and tail jump, before it pops: 0 in a function that keeps the rules."""
     restores: set[tuple[int, int]] = field(default_factory=set)
@@ -238,6 +239,7 @@ class HeightAnalysis:
             if before is not None:
                 self._set_esp(state, before + pops)
         state.pushed = 0
+        self.heights.esp_after_calls[instruction.address] = state.esp
 
     def _transfer(self, state: State, instruction: Instruction) -> None:
         mnemonic = instruction.mnemonic

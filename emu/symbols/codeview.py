@@ -63,7 +63,6 @@ class Procedure:
     size: int
     type_index: int = 0
     type_is_id: bool = False
-    thunk: bool = False
     frame: FrameRecord | None = None
     parameters: list[str] = field(default_factory=list)
 
@@ -224,7 +223,7 @@ def _thunk(kind: int, record: Cursor) -> Procedure:
     offset, segment, size = record.u32(), record.u16(), record.u16()
     record.skip(1)
     name = record.pascal() if kind == _S_THUNK32_ST else record.cstring()
-    return Procedure(name, segment, offset, size, thunk=True)
+    return Procedure(name, segment, offset, size)
 
 
 def _frame(record: Cursor) -> FrameRecord:

@@ -28,10 +28,11 @@ def read_fpo(data: bytes) -> tuple[FrameAt, ...]:
 
     locals = 4·cdwLocals, parameters = 4·cdwParams, saved = 4·cbRegs. cbRegs counts EBP where
     the function pushed it (fUseBP): Breakpad's x86 walker finds EBP's slot inside the saved registers.
+    One record an RVA: MSVC repeats those of functions that it folded into one.
     Raises `FormatError` for a last record that is cut short.
     """
     cursor = Cursor(data, "FPO stream")
-    frames: list[FrameAt] = []
+    frames: dict[int, FrameAt] = {}
     while cursor:
         record = cursor.sub(_FPO_SIZE, "FPO_DATA record")
         rva, size, local_words = record.u32(), record.u32(), record.u32()
@@ -44,22 +45,23 @@ def read_fpo(data: bytes) -> tuple[FrameAt, ...]:
             parameters=4 * parameter_words,
             uses_seh=bool(bits & 0x0800),
         )
-        frames.append(FrameAt(rva, size, frame))
-    return tuple(frames)
+        frames.setdefault(rva, FrameAt(rva, size, frame))
+    return tuple(frames.values())
 
 
 def read_frame_data(data: bytes) -> tuple[FrameAt, ...]:
     """Read FRAMEDATA records (cvinfo.h), merged to one a function.
 
-    lld writes one record per push of the prologue, each of them valid from its RVA to the function's
-    end, the first flagged as the function's start. A function's record is the one with the
-    largest locals + saved: the state that the prologue ends with. Sizes are the first record's.
+    lld and MSVC write one record per push of the prologue, each of them valid from its RVA on, the
+    first flagged as the function's start (MSVC repeats that of functions that it folded into one). A
+    function's record is the one with the largest locals + saved: the state that the prologue ends
+    with. Sizes are the first record's.
     Raises `FormatError` for a last record that is cut short.
     """
     merged: list[FrameAt] = []
     for at, starts in sorted(_frame_data_records(data), key=lambda item: item[0].rva):
         last = merged[-1] if merged else None
-        if last is None or starts or at.rva >= last.rva + last.size:
+        if last is None or (starts and at.rva != last.rva) or at.rva >= last.rva + last.size:
             merged.append(at)
         elif _total(at.frame) >= _total(last.frame):
             merged[-1] = FrameAt(last.rva, last.size, at.frame)

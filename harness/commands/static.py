@@ -53,9 +53,7 @@ def static(
             show_default=False,
         ),
     ] = None,
-    report_format: Annotated[
-        StaticFormat, typer.Option("--format", help="How to report.")
-    ] = StaticFormat.ACE,
+    report_format: Annotated[StaticFormat, typer.Option("--format", help="How to report.")] = StaticFormat.ACE,
     target: Target = None,
     verbose: Verbose = False,
 ) -> None:

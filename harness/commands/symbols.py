@@ -33,9 +33,7 @@ def symbols(
     driver: DriverPath,
     func: Patterns = None,
     symbols_file: SymbolsFile = None,
-    report_format: Annotated[
-        SymbolsFormat, typer.Option("--format", help="How to list.")
-    ] = SymbolsFormat.TABLE,
+    report_format: Annotated[SymbolsFormat, typer.Option("--format", help="How to list.")] = SymbolsFormat.TABLE,
     target: Target = None,
 ) -> None:
     """List a driver's functions, and where each one's name and extent came from.

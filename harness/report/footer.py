@@ -73,9 +73,8 @@ def as_lines(notes: Sequence[Note], width: int) -> list[tuple[str, str]]:
     for note in notes:
         folded = [note.text]
         if not note.command:
-            folded = textwrap.wrap(
-                note.text, max(width - label_width, 20), break_long_words=False, break_on_hyphens=False
-            )
+            room = max(width - label_width, 20)
+            folded = textwrap.wrap(note.text, room, break_long_words=False, break_on_hyphens=False) or [""]
         labels = [f"{note.label}:", *[""] * (len(folded) - 1)]
         lines += [(label.ljust(label_width), text) for label, text in zip(labels, folded, strict=True)]
     return lines
@@ -126,9 +125,7 @@ def _grouped(label: str, reasons: Iterable[tuple[str | None, str]], limit: int |
 
 def _findings(functions: Iterable[FunctionResult], limit: int | None) -> Iterator[Note]:
     texts = [
-        printable(f"{function.name}: {finding}")
-        for function in functions
-        for finding in function.static.findings
+        printable(f"{function.name}: {finding}") for function in functions for finding in function.static.findings
     ]
     return _limited("finding", texts, limit)
 

@@ -34,9 +34,7 @@ _FIGURES: dict[SortKey, Callable[[FunctionResult], int | None]] = {
 }
 
 
-def arrange(
-    functions: Sequence[FunctionResult], key: SortKey, top: int | None = None
-) -> tuple[FunctionResult, ...]:
+def arrange(functions: Sequence[FunctionResult], key: SortKey, top: int | None = None) -> tuple[FunctionResult, ...]:
     """Return the first `top` functions (all when None) in the order of `key`.
 
     Functions whose figure is not known come last; ties are in ascending order of address.

@@ -16,9 +16,7 @@ from stackemu.harness.results import FunctionResult, Measurement
 COLUMNS = ("own", "bound", "frame", "locals", "saved")
 
 
-def render(
-    measurement: Measurement, rows: Sequence[FunctionResult], page: Page, *, verbose: bool = False
-) -> str:
+def render(measurement: Measurement, rows: Sequence[FunctionResult], page: Page, *, verbose: bool = False) -> str:
     """Return the table of `rows`, which are `measurement`'s functions in the order to show, and its footer.
 
     `verbose` adds to each function where its figures come from, why they are open, and its findings.

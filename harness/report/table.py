@@ -32,9 +32,7 @@ MINIMUM_TEXT_WIDTH = 30
 """Columns that the last column gets even on a narrow page."""
 
 
-def render(
-    measurement: Measurement, rows: Sequence[FunctionResult], page: Page, *, verbose: bool = False
-) -> str:
+def render(measurement: Measurement, rows: Sequence[FunctionResult], page: Page, *, verbose: bool = False) -> str:
     """Return the table of `rows`, which are `measurement`'s functions in the order to show, and its footer.
 
     `>=` marks a figure that is only a lower bound. `verbose` adds to each function its outcome, the shares

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import struct
 from collections.abc import Callable
@@ -18,6 +19,16 @@ TEXT, DATA, RELOC = 0x1000, 0x2000, 0x3000
 RAW = {TEXT: 0x400, DATA: 0x600, RELOC: 0xA00}
 OPTIONAL, SECTIONS = 0x58, 0x138
 COOKIE, HANDLERS, GUARDS = 0x380, 0x390, 0x398
+
+
+@pytest.fixture(scope="session")
+def windivert32() -> Path:
+    """WinDivert32.sys 1.3 (MSVC, KMDF and WFP) as the wheel pydivert 2.1.0 carries it."""
+    spec = importlib.util.find_spec("pydivert")
+    path = Path(spec.origin if spec and spec.origin else "").parent / "windivert_dll" / "WinDivert32.sys"
+    if not path.is_file():
+        pytest.skip("needs the wheel pydivert 2.1.0 (pip install pydivert==2.1.0)")
+    return path
 
 
 def directory(image: bytearray, index: int, rva: int, size: int) -> None:
@@ -83,13 +94,13 @@ def build() -> bytearray:
     return image
 
 
-def load(tmp_path: Path, data: bytes, base: int = DEFAULT_BASE) -> Image:
+def load(tmp_path: Path, data: bytes | bytearray, base: int = DEFAULT_BASE) -> Image:
     path = tmp_path / "sample.sys"
     path.write_bytes(data)
     return load_image(path, base)
 
 
-def refusal(tmp_path: Path, data: bytes, base: int = DEFAULT_BASE) -> str:
+def refusal(tmp_path: Path, data: bytes | bytearray, base: int = DEFAULT_BASE) -> str:
     with pytest.raises(InputError) as caught:
         load(tmp_path, data, base)
     text = str(caught.value)
@@ -100,7 +111,8 @@ def refusal(tmp_path: Path, data: bytes, base: int = DEFAULT_BASE) -> str:
 def test_sections_are_mapped_relocated_and_padded_to_their_virtual_size(tmp_path: Path) -> None:
     image = load(tmp_path, build())
     text, init, _ = image.sections
-    assert (text.name, text.rva, len(text.data), text.executable, text.writable) == (".text", TEXT, 0x20, True, False)
+    assert (text.name, text.rva, len(text.data)) == (".text", TEXT, 0x20)
+    assert (text.executable, text.writable, text.discardable) == (True, False, False)
     assert (init.name, len(init.data), init.discardable, init.writable) == ("INIT", 0x500, True, True)
     assert init.data[0x400:] == b"\0" * 0x100
     assert image.read_u32(TEXT + 4) == DEFAULT_BASE + TEXT + 4
@@ -156,7 +168,7 @@ def poke(offset: int, form: str, *values: int) -> Callable[[bytearray], None]:
         (poke(SECTIONS + 16, "<I", 0x10000), "the file is truncated: section .text ends at byte 66560"),
         (poke(OPTIONAL + 60, "<I", 0xC01), "the file is truncated: expected 3073 bytes of headers, got 3072"),
         (poke(OPTIONAL + 16, "<I", 0x4000), "the entry point 0x4000 lies past SizeOfImage"),
-        (poke(0x56, "<H", 0x103), "its relocations were stripped: it can only be mapped at its preferred base 0x10000"),
+        (poke(0x56, "<H", 0x103), "it can only be mapped at its preferred base 0x10000"),
         (poke(0xA08, "<H", 0x1004), "expected relocation type 3 (HIGHLOW) or 0, got 1"),
         (poke(0xA08, "<H", 0x301D), "the word at 0x101d lies outside every section"),
         (poke(0xA0A, "<H", 0x3005), "the words at 0x1004 and 0x1005 overlap"),
@@ -200,7 +212,8 @@ def test_files_that_are_no_image(tmp_path: Path, data: bytes, message: str) -> N
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
-    for path, message in ((tmp_path, "a directory"), (tmp_path / "no.sys", "no such file"), (Path("a\0b"), "null")):
+    cases = ((tmp_path, "a directory"), (tmp_path / "no.sys", "no such file"), (Path("a\0b"), "null"))
+    for path, message in cases:
         with pytest.raises(InputError, match=message):
             load_image(path)
 
@@ -225,7 +238,8 @@ def test_an_msvc_driver(windivert32: Path) -> None:
     """Expected values: `llvm-readobj-16 --file-headers --sections --coff-imports --coff-debug-directory`."""
     image = load_image(windivert32)
     assert image.module == "WinDivert32"
-    assert [section.name for section in image.sections] == [".text", ".rdata", ".data", "INIT", ".rsrc", ".reloc"]
+    names = [section.name for section in image.sections]
+    assert names == [".text", ".rdata", ".data", "INIT", ".rsrc", ".reloc"]
     assert image.entry == 0x3C38
     assert image.debug_id is not None
     assert image.debug_id.guid == "DFEDB1B075904AD0AEA03E43506EA8FA"

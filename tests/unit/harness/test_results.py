@@ -38,9 +38,7 @@ def document() -> Measurement:
                 size=None,
                 prototype=None,
                 root="IRP_MJ_CREATE",
-                static=StaticFigures(
-                    locals=96, saved=16, frame=112, own=None, bound=None, open=("dynamic alloca",)
-                ),
+                static=StaticFigures(locals=96, saved=16, frame=112, own=None, bound=None, open=("dynamic alloca",)),
                 measured=MeasuredFigures(
                     outcome="returned",
                     own=136,

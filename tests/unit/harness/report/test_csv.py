@@ -25,9 +25,7 @@ def test_one_row_a_function_with_its_chain(make_function) -> None:
 
 
 def test_unknown_is_an_empty_cell_and_zero_is_zero(make_function) -> None:
-    function = make_function(
-        depth=None, static_own=None, locals_bytes=0, open_reasons=("alloca", "recursion")
-    )
+    function = make_function(depth=None, static_own=None, locals_bytes=0, open_reasons=("alloca", "recursion"))
     (row,) = rows_of(csv.render([function]))
     assert [row[name] for name in ("depth", "chain", "outcome", "static_own", "bound")] == [""] * 5
     assert row["locals"] == "0"

@@ -48,14 +48,16 @@ def test_the_next_command_answers_the_open_question(make_function, make_measurem
 
 def test_the_next_command_names_symbols_that_are_elsewhere(make_function, make_measurement) -> None:
     document = make_measurement(make_function(), path="/drivers/my driver.sys")
-    assert static_notes(document, 1)[-1].text == (
-        "stackemu run '/drivers/my driver.sys' --symbols PassThrough.pdb"
-    )
+    assert static_notes(document, 1)[-1].text == ("stackemu run '/drivers/my driver.sys' --symbols PassThrough.pdb")
 
 
 def test_static_notes_say_which_functions_have_no_constant_figure(make_function, make_measurement) -> None:
     document = make_measurement(make_function("PtA", static_own=None, open_reasons=("alloca", "recursion")))
     assert texts(static_notes(document, 1), "no constant") == ["PtA: alloca; recursion"]
+
+
+def test_a_note_without_text_keeps_its_label() -> None:
+    assert as_lines([Note("warning", "")], 80) == [("warning: ", "")]
 
 
 def test_lines_are_folded_between_words_except_commands() -> None:

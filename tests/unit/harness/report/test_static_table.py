@@ -22,9 +22,7 @@ next:        stackemu run PassThrough.sys
 
 
 def test_verbose_adds_source_reasons_and_findings(make_function, make_measurement) -> None:
-    document = make_measurement(
-        make_function(root="DriverEntry", open_reasons=("recursion",), findings=("FPO",))
-    )
+    document = make_measurement(make_function(root="DriverEntry", open_reasons=("recursion",), findings=("FPO",)))
     lines = static_table.render(document, document.functions, Page(), verbose=True).splitlines()
     assert [line.strip() for line in lines[2:6]] == [
         "root: DriverEntry",

@@ -1,0 +1,141 @@
+"""Functions times inputs: runs every selected function and keeps its deepest observation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stackemu.emu.code.instruction import Flow
+from stackemu.emu.code.model import CodeModel
+from stackemu.emu.engine import Mode
+from stackemu.emu.inputs import default_inputs
+from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine
+from stackemu.emu.observation import Observation, Outcome
+from stackemu.emu.symbols.function import Function, Prototype
+from stackemu.harness.session import Driver
+from stackemu.harness.static.figures import residues
+
+DEFAULT_INPUTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How to measure: all that a result depends on besides the driver itself, and the number of processes."""
+
+    seed: int = 0
+    inputs: int = DEFAULT_INPUTS
+    budget: int = DEFAULT_BUDGET
+    single_step: bool = False
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRuns:
+    """What all runs of one function showed.
+
+    `best` is the deepest run that returned, or the deepest of all when none did, with its `chain` by name;
+    `own` is the deepest own of any run, since what was reached was reached however the run ended.
+    """
+
+    rva: int
+    best: Observation | None
+    chain: tuple[tuple[str, int], ...]
+    witness: str | None
+    own: int
+    runs: int
+    blocks_seen: int
+    reason: str
+    """Why nothing was measured, or how runs ended that did not return; empty when all returned."""
+
+    @classmethod
+    def lost(cls, rva: int, reason: str) -> FunctionRuns:
+        """Return the record of a function whose worker process died."""
+        return cls(rva, None, (), None, 0, 0, 0, f"crashed: {reason}")
+
+
+class Measurer:
+    """Runs functions of one driver in one machine."""
+
+    def __init__(self, driver: Driver, settings: RunSettings) -> None:
+        """Set up the machine; nothing runs yet."""
+        self._driver = driver
+        self._settings = settings
+        self._model: CodeModel = driver.code_model()
+        self._names = {driver.image.base + function.rva: function.name for function in driver.functions}
+        mode = Mode.STEPS if settings.single_step else Mode.BLOCKS
+        self._machine = Machine(driver.image, driver.function_ranges(), self._model.pops_at_call, mode)
+        self._inputs = default_inputs(settings.seed, settings.inputs)
+
+    def measure(self, function: Function) -> FunctionRuns:
+        """Run one function on every input, at every entry alignment that matters."""
+        address = self._driver.image.base + function.rva
+        arguments = arguments_of(function.prototype)
+        runs = [
+            (self._machine.call(function.rva, source, arguments, alignment=-residue % 64, budget=self._settings.budget), source)
+            for source in self._inputs
+            for residue in residues(self._model.heights(address))
+        ]
+        best, source = max(runs, key=lambda run: (run[0].outcome is Outcome.RETURNED, run[0].depth, run[0].own))
+        observations = [observation for observation, _ in runs]
+        return FunctionRuns(
+            rva=function.rva,
+            best=best,
+            chain=tuple((self._name(share.function), share.bytes) for share in best.chain),
+            witness=source.label,
+            own=max(observation.own for observation in observations),
+            runs=len(runs),
+            blocks_seen=len(self._leaders_seen(address, observations)),
+            reason=_endings(observations),
+        )
+
+    def _name(self, address: int) -> str:
+        return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
+
+    def _leaders_seen(self, address: int, observations: Sequence[Observation]) -> set[int]:
+        """Return the basic blocks of the function that ran; a translated block can cover several."""
+        code = self._model.code(address)
+        seen: set[int] = set()
+        for start in set().union(*(observation.blocks for observation in observations)):
+            at = start
+            while at in code.instructions:
+                if at in code.leaders:
+                    seen.add(at)
+                instruction = code.instructions[at]
+                if instruction.flow is not Flow.NEXT:
+                    break
+                at = instruction.end
+        return seen
+
+
+def _endings(observations: Sequence[Observation]) -> str:
+    """Return how runs ended that did not return, the most frequent way first; empty when all returned."""
+    others = Counter(
+        f"{one.outcome.value}: {one.why}" if one.why else one.outcome.value
+        for one in observations
+        if one.outcome is not Outcome.RETURNED
+    )
+    if not others:
+        return ""
+    text, _ = min(others.items(), key=lambda item: (-item[1], item[0]))
+    total = others.total()
+    return f"{total} of {len(observations)} runs did not return ({text}{'; …' if len(others) > 1 else ''})"
+
+
+_NARROW = ("char", "short", "int", "long", "bool", "unsigned", "enum", "BOOLEAN", "ULONG", "NTSTATUS", "wchar_t")
+
+
+def arguments_of(prototype: Prototype | None) -> Arguments:
+    """Return how to call a function of this type; without a prototype every word may be anything."""
+    if prototype is None:
+        return Arguments()
+    kinds = [parameter.type.endswith("*") or _is_opaque(parameter.type) for parameter in prototype.parameters]
+    if prototype.convention == "fastcall":
+        registers = [*kinds[:2], None, None]
+        return Arguments(tuple(kinds[2:]) + (None,) * 4, registers[0], registers[1])
+    return Arguments(tuple(kinds) + (None,) * 4)
+
+
+def _is_opaque(kind: str) -> bool:
+    """Return whether a type that is no plain number is treated as a pointer: handles and unknown names."""
+    return not any(word in kind for word in _NARROW)

@@ -1,0 +1,161 @@
+"""What a function's prologue reserves: locals and saved registers, told apart by what becomes of each push.
+
+A push counts as saved when the data flow shows that its slot gives the register back; a push of a scratch
+register that still holds its entry value reserves a local (MSVC's `push ecx`); constants pushed around
+`fs:[0]` are the SEH record; anything else pushed is an argument and ends the prologue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.heights import Heights
+from stackemu.emu.code.instruction import CALLEE_SAVED, EBP, ESP, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.stackeffect import stack_effect
+
+MAX_STEPS = 400
+"""A prologue is looked for in at most this many instructions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A prologue's reservation in bytes; `locals` is None when its size is only known at run time."""
+
+    locals: int | None
+    saved: int
+
+    @property
+    def total(self) -> int | None:
+        """Return locals + saved, None when the locals are not known."""
+        return None if self.locals is None else self.locals + self.saved
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One path from the entry: what it has reserved so far."""
+
+    address: int
+    locals: int = 0
+    saved: int = 0
+    constants: tuple[int, ...] = ()
+    """Constants pushed that are part of an SEH record, of a helper's arguments, or of neither."""
+    written: frozenset[int] = frozenset()
+    branched: bool = False
+
+    def next(self, instruction: Instruction) -> _Walk:
+        return replace(self, address=instruction.end, written=self.written | instruction.writes)
+
+
+def frame_of(code: FunctionCode, heights: Heights) -> Frame:
+    """Return what the prologue of a function reserves; the largest one where paths differ (shrink-wrapping)."""
+    pending = [_Walk(code.entry)]
+    seen: set[int] = set()
+    best = Frame(0, 0)
+    steps = 0
+    while pending and steps < MAX_STEPS:
+        walk = pending.pop()
+        while walk.address not in seen and steps < MAX_STEPS:
+            seen.add(walk.address)
+            steps += 1
+            instruction = code.instructions.get(walk.address)
+            if instruction is None:
+                break
+            if instruction.flow in (Flow.BRANCH, Flow.JUMP):
+                pending += [replace(walk, address=to, branched=True) for to in code.successors.get(walk.address, ())]
+                break
+            after = _step(walk, instruction, code, heights)
+            if after is None:
+                break
+            walk = after
+        best = max(best, Frame(walk.locals, walk.saved), key=lambda frame: frame.total or 0)
+    if any("run-time amount" in reason for reason in heights.unknown_since.values()):
+        return Frame(best.locals or None, best.saved)
+    return best
+
+
+def _step(walk: _Walk, instruction: Instruction, code: FunctionCode, heights: Heights) -> _Walk | None:
+    """Return the walk after one instruction, None where the prologue has ended."""
+    after = walk.next(instruction)
+    mnemonic = instruction.mnemonic
+    if mnemonic == "push":
+        return _push(walk, after, instruction, heights)
+    if mnemonic in ("pushal", "pushfd"):
+        return replace(after, saved=walk.saved - (stack_effect(instruction).delta or 0))
+    if mnemonic == "enter":
+        size = -(stack_effect(instruction).delta or 0)
+        return replace(after, locals=walk.locals + size - 4, saved=walk.saved + 4)
+    if instruction.flow is Flow.CALL:
+        return _helper(walk, after, instruction, heights)
+    if instruction.flow is not Flow.NEXT or mnemonic in ("pop", "leave"):
+        return None
+    if ESP in instruction.writes:
+        return _reserve(walk, after, instruction, heights)
+    if mnemonic == "mov" and _is_exception_list(instruction.operands[0]):
+        # `mov fs:[0], esp`: the constants pushed before are the SEH record
+        return replace(after, saved=walk.saved + 4 * len(walk.constants), constants=())
+    return after
+
+
+def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+    operand = instruction.operands[0]
+    before = heights.esp_before.get(instruction.address)
+    if before is None:
+        return None
+    slot = before - 4
+    if isinstance(operand, Reg) and operand.size == 4 and operand.number not in walk.written:
+        if operand.number in CALLEE_SAVED:
+            is_saved = (slot, operand.number) in heights.restores
+            return replace(after, saved=walk.saved + 4) if is_saved else None
+        has_frame = walk.locals or walk.saved
+        if not (walk.branched and has_frame) and not walk.constants and _outlives_calls(slot, heights):
+            return replace(after, locals=walk.locals + 4)
+        return None
+    if isinstance(operand, Imm):
+        return replace(after, constants=(*walk.constants, operand.value)) if len(walk.constants) < 3 else None
+    if _is_exception_list(operand) or (isinstance(operand, Reg) and walk.constants):
+        return replace(after, constants=(*walk.constants, 0))  # the previous SEH record
+    return None
+
+
+def _reserve(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+    """An instruction that sets ESP: `sub esp, n` and its like, or a realignment."""
+    effect = stack_effect(instruction)
+    if effect.align:
+        return after
+    if effect.delta is None or effect.delta > 0 or (walk.branched and walk.locals):
+        return None
+    before = heights.esp_before.get(instruction.address)
+    if effect.delta and (before is None or not _outlives_calls(before + effect.delta, heights)):
+        return None
+    return replace(after, locals=walk.locals - effect.delta)
+
+
+def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+    """A call that leaves ESP lower than before: a stack probe, or a helper that builds this frame."""
+    before, behind = heights.esp_before.get(instruction.address), heights.esp_before.get(instruction.end)
+    if before is None or behind is None or behind >= before:
+        return None
+    grown = before - behind
+    if not walk.constants:
+        # A probe reserves locals; __EH_prolog takes its argument in EAX and pushes the record and EBP.
+        is_record = ESP in after.written and (behind, EBP) in heights.restores
+        if is_record:
+            return replace(after, saved=walk.saved + grown)
+        return replace(after, locals=walk.locals + grown)
+    locals_size = walk.constants[0] & 0xFFFFFFFF
+    arguments = 4 * len(walk.constants)
+    if locals_size > grown:
+        return None
+    return replace(
+        after, locals=walk.locals + locals_size, saved=walk.saved + grown + arguments - locals_size, constants=()
+    )
+
+
+def _outlives_calls(slot: int, heights: Heights) -> bool:
+    """Return whether no call pops the stack above `slot`: an argument would not be there afterwards."""
+    return all(after is None or after <= slot for after in heights.esp_after_calls.values())
+
+
+def _is_exception_list(operand: object) -> bool:
+    return isinstance(operand, Mem) and operand.segment == "fs" and operand.base is None and operand.disp == 0
