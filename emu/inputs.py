@@ -88,7 +88,7 @@ class Input:
         return random.Random(int.from_bytes(digest, "little"))
 
     def _word(self, purpose: str, key: int) -> int:
-        return _words(self._generator(purpose, key), self.style, 1)[0]
+        return self._generator(purpose, key).choice(_vocabulary(self))
 
 
 def pointer(index: int) -> int:
@@ -96,9 +96,12 @@ def pointer(index: int) -> int:
     return ARENA_BASE + (index % ARENA_OBJECTS) * 0x4000 + 0x100
 
 
-def _words(generator: random.Random, style: Style, count: int) -> list[int]:
+@functools.lru_cache(maxsize=64)
+def _vocabulary(source: Input) -> tuple[int, ...]:
+    """Return the 256 words that this input's memory is made of, in the proportions of its style."""
+    generator = source._generator("vocabulary", 0)
     words = []
-    for kind in generator.choices(range(4), style.value, k=count):
+    for kind in generator.choices(range(4), source.style.value, k=256):
         if kind == 0:
             words.append(0)
         elif kind == 1:
@@ -107,13 +110,14 @@ def _words(generator: random.Random, style: Style, count: int) -> list[int]:
             words.append(pointer(generator.randrange(ARENA_OBJECTS)))
         else:
             words.append(generator.getrandbits(32))
-    return words
+    return tuple(words)
 
 
 @functools.lru_cache(maxsize=1024)
 def _page(source: Input, address: int) -> bytes:
-    words = _words(source._generator("page", address), source.style, PAGE // 4)
-    return struct.pack(f"<{PAGE // 4}I", *words)
+    vocabulary = _vocabulary(source)
+    choices = source._generator("page", address).randbytes(PAGE // 4)
+    return struct.pack(f"<{PAGE // 4}I", *map(vocabulary.__getitem__, choices))
 
 
 def default_inputs(seed: int, count: int) -> tuple[Input, ...]:

@@ -36,7 +36,7 @@ USER_SHARED_DATA = 0xFFDF0000
 NULL_END = 0x10000
 """Addresses below are never mapped: touching them is a null-pointer fault."""
 
-MAX_TOUCHED_PAGES = 1024
+MAX_TOUCHED_PAGES = 192
 """Memory budget of one run, in pages."""
 
 _CODE_SELECTOR, _STACK_SELECTOR, _DATA_SELECTOR, _FS_SELECTOR = 0x08, 0x10, 0x23, 0x30
