@@ -106,16 +106,3 @@ VOID FLTAPI PtInstanceContextCleanup(PFLT_CONTEXT Context, FLT_CONTEXT_TYPE Cont
         __atomic_fetch_add(&PtGlobals.Failures, Instance->Failures, __ATOMIC_SEQ_CST);
     }
 }
-
-VOID PtCountOperation(PFLT_INSTANCE Instance, NTSTATUS Status)
-{
-    PPT_INSTANCE_CONTEXT Context;
-
-    if (NT_SUCCESS(FltGetInstanceContext(Instance, (PFLT_CONTEXT *)&Context))) {
-        __atomic_fetch_add(&Context->Operations, 1, __ATOMIC_SEQ_CST);
-        if (!NT_SUCCESS(Status)) {
-            __atomic_fetch_add(&Context->Failures, 1, __ATOMIC_SEQ_CST);
-        }
-        FltReleaseContext(Context);
-    }
-}

@@ -77,7 +77,7 @@ NTSTATUS FLTAPI PtNormalizeNameComponentExCallback(
     HANDLE Directory = NULL;
     PFILE_OBJECT DirectoryObject = NULL;
     WCHAR Characters[24];
-    UNICODE_STRING ShortName = {0, sizeof(Characters), Characters};
+    UNICODE_STRING Shown = {0, sizeof(Characters), Characters};
     PPT_NORMALIZE_CONTEXT Context;
     ULONG Returned = 0;
     NTSTATUS Status;
@@ -91,16 +91,16 @@ NTSTATUS FLTAPI PtNormalizeNameComponentExCallback(
         return Status;
     }
 
-    /* The search pattern is a copy: a file system may upcase it in place. A longer name is no short name. */
-    RtlCopyUnicodeString(&ShortName, Component);
     Status = FltQueryDirectoryFile(
         Instance, DirectoryObject, ExpandComponentName, ExpandComponentNameLength, FileNamesInformation, TRUE,
-        Component->Length <= sizeof(Characters) ? &ShortName : Component, TRUE, &Returned);
+        Component, TRUE, &Returned);
     if (NT_SUCCESS(Status)) {
         Context->Components++;
     } else {
+        /* Cut to what is wanted in a log. */
+        RtlCopyUnicodeString(&Shown, Component);
         DbgPrint(
-            "PassThrough: %wZ has no long name (file %p, flags %x): %08x\n", &ShortName, FileObject, Flags, Status);
+            "PassThrough: %wZ has no long name (file %p, flags %x): %08x\n", &Shown, FileObject, Flags, Status);
     }
     FltClose(Directory);
     ObfDereferenceObject(DirectoryObject);

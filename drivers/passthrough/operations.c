@@ -4,9 +4,14 @@
 FLT_PREOP_CALLBACK_STATUS FLTAPI PtPreOperationPassThrough(
     PFLT_CALLBACK_DATA Data, PCFLT_RELATED_OBJECTS FltObjects, PVOID *CompletionContext)
 {
+    PPT_INSTANCE_CONTEXT Context = NULL;
     NTSTATUS Status;
     LONG Request;
 
+    /* Fetched here and kept for the callback after the operation, which may run at DISPATCH_LEVEL. */
+    if (!NT_SUCCESS(FltGetInstanceContext(FltObjects->Instance, (PFLT_CONTEXT *)&Context))) {
+        Context = NULL;
+    }
     if (PtDoRequestOperationStatus(Data)) {
         /* The number lets a trace match each reply with its request. */
         Request = __atomic_add_fetch(&PtGlobals.StatusRequests, 1, __ATOMIC_SEQ_CST);
@@ -17,20 +22,26 @@ FLT_PREOP_CALLBACK_STATUS FLTAPI PtPreOperationPassThrough(
                 FltObjects->FileObject, Status);
         }
     }
-    *CompletionContext = NULL;
+    *CompletionContext = Context;
     return FLT_PREOP_SUCCESS_WITH_CALLBACK;
 }
 
 FLT_POSTOP_CALLBACK_STATUS FLTAPI PtPostOperationPassThrough(
     PFLT_CALLBACK_DATA Data, PCFLT_RELATED_OBJECTS FltObjects, PVOID CompletionContext, ULONG Flags)
 {
-    UNREFERENCED_PARAMETER(CompletionContext);
+    PPT_INSTANCE_CONTEXT Context = CompletionContext;
 
-    /* While the instance is being drained neither its context nor names may be asked for. */
+    if (Context != NULL) {
+        __atomic_fetch_add(&Context->Operations, 1, __ATOMIC_SEQ_CST);
+        if (!NT_SUCCESS(Data->IoStatus.Status)) {
+            __atomic_fetch_add(&Context->Failures, 1, __ATOMIC_SEQ_CST);
+        }
+        FltReleaseContext(Context);
+    }
+    /* While the instance is being drained no names may be asked for. */
     if (Flags & FLTFL_POST_OPERATION_DRAINING) {
         return FLT_POSTOP_FINISHED_PROCESSING;
     }
-    PtCountOperation(FltObjects->Instance, Data->IoStatus.Status);
     if (Data->Iopb->MajorFunction == IRP_MJ_CREATE && NT_SUCCESS(Data->IoStatus.Status)) {
         __atomic_fetch_add(&PtGlobals.Creates, 1, __ATOMIC_SEQ_CST);
         PtLogFileName(Data, FltObjects);

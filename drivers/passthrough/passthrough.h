@@ -36,7 +36,6 @@ FLT_INSTANCE_QUERY_TEARDOWN PtInstanceQueryTeardown;
 FLT_INSTANCE_TEARDOWN PtInstanceTeardownStart;
 FLT_INSTANCE_TEARDOWN PtInstanceTeardownComplete;
 FLT_CONTEXT_CLEANUP PtInstanceContextCleanup;
-VOID PtCountOperation(PFLT_INSTANCE Instance, NTSTATUS Status);
 
 /* operations.c */
 FLT_PRE_OPERATION PtPreOperationPassThrough;

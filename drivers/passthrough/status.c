@@ -41,8 +41,11 @@ VOID FLTAPI PtOperationStatusCallback(
     WCHAR Characters[40];
     UNICODE_STRING Line = {0, sizeof(Characters), Characters};
 
-    KeQuerySystemTime(&Now);
-    PtFormatTime(&Line, &Now);
+    /* Strings may be formatted at PASSIVE_LEVEL only. */
+    if (KeGetCurrentIrql() == PASSIVE_LEVEL) {
+        KeQuerySystemTime(&Now);
+        PtFormatTime(&Line, &Now);
+    }
     __atomic_fetch_add(&PtGlobals.StatusReplies, 1, __ATOMIC_SEQ_CST);
     DbgPrint(
         "PassThrough: %wZ request %u, %s minor %u code %08x on file %p: %08x\n", &Line, (ULONG)RequesterContext,

@@ -56,7 +56,7 @@ class FlowTracer:
     """Follows control flow through an image's functions."""
 
     def __init__(self, image: Image, is_function: Callable[[int], bool], never_returns: Callable[[Instruction], bool]):
-        """`is_function` tells whether a function starts at an address; `never_returns` judges a call."""
+        """`is_function` tells whether a function starts at an address; `never_returns` judges a call or jump."""
         self._image = image
         self._is_function = is_function
         self._never_returns = never_returns
@@ -119,11 +119,13 @@ class FlowTracer:
         target = instruction.target
         if target is None:
             table = self._jump_table(code, instruction)
-            if not table:
+            if not table and not self._never_returns(instruction):
                 code.tail_jumps.append(instruction)
             return table
         if target != code.entry and (self._is_function(target) or not self._image.is_code(target - self._image.base)):
-            code.tail_jumps.append(instruction)
+            # A jump to what never returns may leave the stack as it is.
+            if not self._never_returns(instruction):
+                code.tail_jumps.append(instruction)
             return fall_through
         return (*fall_through, target)
 

@@ -317,8 +317,8 @@ class HeightAnalysis:
         self._set_esp(state, state.esp - size)
         if value is not None and size == 4 and state.esp is not None:
             state.slots[state.esp] = value
-        if not (value is not None and value.kind == "entry" and value.n in CALLEE_SAVED):
-            state.pushed += size
+        if value is None or value.kind != "entry":
+            state.pushed += size  # a register's entry value is saved, or reserves a local, more often than passed
 
     def _note_restore(self, slot: int, register: int, value: Value | None) -> None:
         if register not in CALLEE_SAVED or value is None or value.kind != "entry":

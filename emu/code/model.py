@@ -17,6 +17,8 @@ STACK_PROBES = frozenset({"_chkstk", "__chkstk", "chkstk", "_alloca_probe", "__a
 """Names of the helper that lowers ESP by EAX and touches every page on the way."""
 MAX_HELPER = 64
 """A helper that builds its caller's frame has at most this many instructions."""
+MAX_CHAINED = 3
+"""A helper may end in a jump to another one, so often at most."""
 MAX_TRIALS = 96
 """How many assignments of popped bytes are tried for a function with calls that nobody knows."""
 MAX_DEPTH = 200
@@ -134,11 +136,8 @@ class CodeModel:
             if len(self._depth) >= MAX_DEPTH:
                 return False
             self._depth.append(target)
-            code = self.code(target)
+            self.code(target)
             self._depth.pop()
-            jump = code.tail_jumps[0] if len(code.instructions) == 1 and code.tail_jumps else None
-            if jump is not None and self.import_name(jump) in NEVER_RETURN:
-                self._returning[target] = False
         return not self._returning[target]
 
     def _is_function(self, address: int) -> bool:
@@ -194,9 +193,7 @@ class CodeModel:
         if self.is_stack_probe(target):
             return _probe_effect(state)
         if target not in self._under_way and len(self._under_way) < MAX_DEPTH:
-            heights = self.heights(target)
-            returns = [heights.exits.get(one.address) for one in self.code(target).returns]
-            if any(offset != 0 for offset in returns) and not heights.guesses:
+            if self._is_helper(target, MAX_CHAINED):
                 inlined = self._inline(target, instruction, state)
                 if inlined is not None:
                     return CallEffect(None, inlined)
@@ -205,28 +202,43 @@ class CodeModel:
             return CallEffect(self._guess(instruction, state), guessed=True)
         return CallEffect(pops or 0)
 
+    def _is_helper(self, target: int, chained: int) -> bool:
+        """Return whether a function returns with ESP elsewhere than a function that keeps the rules."""
+        heights, code = self.heights(target), self.code(target)
+        if heights.guesses or len(code.instructions) > MAX_HELPER:
+            return False
+        if any(heights.exits.get(one.address) != 0 for one in code.returns):
+            return True
+        jumps = {jump.target for jump in code.tail_jumps if jump.target is not None and self._is_function(jump.target)}
+        return bool(chained) and any(
+            self._is_helper(to, chained - 1) for to in jumps if to != target and to not in self._under_way
+        )
+
     def _inline(self, target: int, instruction: Instruction, state: State) -> State | None:
         """Return the caller's state after a helper that builds or removes its caller's frame, None for others."""
-        code = self.code(target)
-        if len(code.instructions) > MAX_HELPER or state.esp is None:
+        if state.esp is None:
             return None
         inner = state.copy()
         entry = state.esp - 4
         inner.registers[ESP] = Value("stack", entry)
         inner.slots[entry] = Value("const", instruction.end)
-        self._under_way.add(target)
-        heights = HeightAnalysis(code, 0, self._call_effect, self._load, inner).run()
-        self._under_way.discard(target)
-        leaving = [(code.instructions[address], after) for address, after in heights.leaving.items()]
-        if len(leaving) != 1:
-            return None
-        exit_instruction, after = leaving[0]
-        if after.esp is None or after.slots.get(after.esp) != Value("const", instruction.end):
-            return None
-        popped = 4 + _return_pops(exit_instruction)
-        after.registers[ESP] = Value("stack", after.esp + popped)
-        after.slots = {slot: value for slot, value in after.slots.items() if slot >= after.esp + popped}
-        return after if exit_instruction.flow is Flow.RETURN else None
+        for _ in range(MAX_CHAINED):
+            code = self.code(target)
+            if len(code.instructions) > MAX_HELPER:
+                return None
+            self._under_way.add(target)
+            heights = HeightAnalysis(code, 0, self._call_effect, self._load, inner).run()
+            self._under_way.discard(target)
+            if len(heights.leaving) != 1:
+                return None
+            [(address, inner)] = heights.leaving.items()
+            leaving = code.instructions[address]
+            if leaving.flow is Flow.RETURN:
+                return _after_return(inner, leaving, instruction.end)
+            if leaving.target is None:
+                return None
+            target = leaving.target
+        return None
 
     def _work_out_pops(self, code: FunctionCode) -> int | None:
         amounts = [_return_pops(instruction) for instruction in code.returns]
@@ -287,6 +299,16 @@ def _probe_effect(state: State) -> CallEffect:
         after.registers[ESP] = None
     after.registers[EAX] = None
     return CallEffect(None, after)
+
+
+def _after_return(state: State, leaving: Instruction, return_address: int) -> State | None:
+    """Return the caller's state behind a helper's return, None when the helper returns elsewhere."""
+    if state.esp is None or state.slots.get(state.esp) != Value("const", return_address):
+        return None
+    esp = state.esp + 4 + _return_pops(leaving)
+    state.registers[ESP] = Value("stack", esp)
+    state.slots = {slot: value for slot, value in state.slots.items() if slot >= esp}
+    return state
 
 
 def _return_pops(instruction: Instruction) -> int:

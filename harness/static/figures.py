@@ -11,6 +11,7 @@ from stackemu.emu.symbols.function import FrameRecord, Function
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.static.prologue import Frame, frame_of
 
+_FRAME_POINTER = 4
 NO_BOUND = "bound: callees are not added up yet"
 
 
@@ -60,12 +61,17 @@ def _flow_findings(model: CodeModel, address: int, heights: Heights) -> list[str
 
 
 def _second_opinions(records: Sequence[FrameRecord], frame: Frame) -> list[str]:
-    """Return a finding for each debug record that speaks of another frame than the code does."""
+    """Return a finding for each debug record that speaks of another frame than the code does.
+
+    Records count the frame pointer among the saved registers or not, and the SEH record among the locals or
+    not; so either the locals agree, or the whole frame does, with or without the frame pointer.
+    """
     findings = []
     for record in records:
-        if record.locals is None or record.uses_alloca or frame.locals is None:
+        if record.locals is None or record.uses_alloca or frame.total is None:
             continue
-        if record.locals != frame.locals and record.locals + (record.saved or 0) != frame.total:
+        total = record.locals + (record.saved or 0)
+        if record.locals != frame.locals and frame.total not in (total, total + _FRAME_POINTER):
             findings.append(
                 f"{record.source} says locals {record.locals}, saved {record.saved}; "
                 f"the code says {frame.locals}, {frame.saved}"

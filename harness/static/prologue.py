@@ -105,7 +105,8 @@ def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights)
     slot = before - 4
     if isinstance(operand, Reg) and operand.size == 4 and operand.number not in walk.written:
         if operand.number in CALLEE_SAVED:
-            is_saved = (slot, operand.number) in heights.restores
+            # A function that never returns gives nothing back, but its prologue is no other.
+            is_saved = (slot, operand.number) in heights.restores or not heights.exits
             return replace(after, saved=walk.saved + 4) if is_saved else None
         has_frame = walk.locals or walk.saved
         if not (walk.branched and has_frame) and not walk.constants and _outlives_calls(slot, heights):
