@@ -75,9 +75,7 @@ def _relocation_rvas(table: Cursor) -> Iterator[int]:
                 raise entries.error(f"expected relocation type 3 (HIGHLOW) or 0, got {entry >> 12}")
 
 
-def read_load_configuration(
-    mapped: bytes, directory: Directory, base: int
-) -> tuple[tuple[int, ...], int | None]:
+def read_load_configuration(mapped: bytes, directory: Directory, base: int) -> tuple[tuple[int, ...], int | None]:
     """Return the RVAs in the SafeSEH and guard CF tables, and the security cookie's RVA.
 
     `mapped` is the image as relocated to `base`.

@@ -409,7 +409,9 @@ class Machine:
             blocks=tuple(array("I", probe.seen())),
             popped=final_esp - esp - 4 if returned else None,
             clobbered=tuple(
-                name for (name, register), value in zip(_SAVED, saved, strict=True) if engine.reg_read(register) != value
+                name
+                for (name, register), value in zip(_SAVED, saved, strict=True)
+                if engine.reg_read(register) != value
             )
             if returned
             else None,

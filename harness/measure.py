@@ -72,7 +72,12 @@ class Measurer:
         address = self._driver.image.base + function.rva
         arguments = arguments_of(function.prototype)
         runs = [
-            (self._machine.call(function.rva, source, arguments, alignment=-residue % 64, budget=self._settings.budget), source)
+            (
+                self._machine.call(
+                    function.rva, source, arguments, alignment=-residue % 64, budget=self._settings.budget
+                ),
+                source,
+            )
             for source in self._inputs
             for residue in residues(self._model.heights(address))
         ]

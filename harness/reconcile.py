@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from stackemu.harness.results import MeasuredFigures, StaticFigures
 
+BOUND = "bound: "
+"""How reasons in `static.open` begin that speak of the bound alone."""
 EXACT, WITHIN, EXCEEDS, DYNAMIC, NOT_RUN = "exact", "within", "exceeds", "dynamic", "not-run"
 
 
-def reconcile(static: StaticFigures, measured: MeasuredFigures | None, deepest_at: int, reason: str) -> tuple[str, str | None]:
+def reconcile(
+    static: StaticFigures, measured: MeasuredFigures | None, deepest_at: int, reason: str
+) -> tuple[str, str | None]:
     """Return verdict and reason.
 
     `deepest_at` is the address of the instruction that reaches the static own; `reason` says why nothing was
@@ -16,9 +20,12 @@ def reconcile(static: StaticFigures, measured: MeasuredFigures | None, deepest_a
     if measured is None or measured.own is None:
         return NOT_RUN, reason or "not run"
     if static.own is None:
-        return DYNAMIC, "; ".join(static.open[:-1] or static.open) or None
+        return DYNAMIC, "; ".join(reason for reason in static.open if not reason.startswith(BOUND)) or None
     if measured.own > static.own:
-        return EXCEEDS, f"measured own {measured.own} is more than static own {static.own}: the static figure is wrong"
+        return (
+            EXCEEDS,
+            f"measured own {measured.own} is more than static own {static.own}: the static figure is wrong",
+        )
     if measured.own < static.own:
         text = f"the deeper instruction at {deepest_at:#010x} was not reached"
         return WITHIN, f"{text}; {reason}" if reason else text

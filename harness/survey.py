@@ -30,7 +30,14 @@ def static_survey(driver: Driver, functions: Sequence[Function]) -> Measurement:
     """Return the static figures of `functions`; nothing is run."""
     model = driver.code_model()
     results = [
-        _result(driver, function, static_figures(model, function).figures, None, NOT_RUN, "only static figures were asked for")
+        _result(
+            driver,
+            function,
+            static_figures(model, function).figures,
+            None,
+            NOT_RUN,
+            "only static figures were asked for",
+        )
         for function in functions
     ]
     return _document(driver, {}, results)

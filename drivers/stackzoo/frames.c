@@ -73,5 +73,5 @@ DECLSPEC_NOINLINE ULONG NTAPI ZooSeveralExits(PUCHAR Buffer, ULONG Value)
     if (Copy[2] == 3 && Value != 0) {
         return Copy[Value % sizeof(Copy)];
     }
-    return Value;
+    return ZooLeaf(Buffer, Value) + Copy[3];
 }

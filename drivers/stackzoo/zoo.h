@@ -39,14 +39,13 @@ ZOO_ROUTINE ZooHiddenDeepPath;
 
 /* idioms.S */
 ZOO_ROUTINE ZooPushEcxLocal, ZooPushEcxTwice, ZooEnterLeave, ZooAndEsp8, ZooAndEsp64, ZooPopDiscard, ZooPushPopMove;
-ZOO_ROUTINE ZooXchgEsp, ZooCallPop, ZooPushad, ZooPushfd, ZooPushRet, ZooLeaEsp, ZooAddEspNegative;
-ZOO_ROUTINE ZooPushEsp, ZooMovEspEbp, ZooTailJump, ZooTailJumpImport, ZooFuncletOwner, ZooJumpTable;
-ZOO_ROUTINE ZooSharedTail, ZooShrinkWrappedAsm, ZooSeveralExitsAsm, ZooAllocaProbe, ZooAllocaProbeDynamic;
-ZOO_ROUTINE ZooRetImmediate, ZooPushMemory, ZooPush16, ZooLoopBalanced, ZooCookieAsm, ZooCallRegister;
+ZOO_ROUTINE ZooXchgEsp, ZooCallPop, ZooPushad, ZooPushfd, ZooPushRet, ZooLeaEsp, ZooAddEspNegative, ZooPushEsp;
+ZOO_ROUTINE ZooMovEspEbp, ZooPush16, ZooPushMemory, ZooPushLoop, ZooLoopBalanced, ZooTailJump, ZooTailJumpImport;
+ZOO_ROUTINE ZooFuncletOwner, ZooJumpTable, ZooMergedPaths, ZooShrinkWrappedAsm, ZooSeveralExitsAsm;
+ZOO_ROUTINE ZooAllocaProbe, ZooAllocaProbeDynamic, ZooCookieAsm, ZooCallRegister;
 
 /* seh.S */
 ZOO_ROUTINE ZooSehProlog4, ZooSehProlog, ZooEhProlog, ZooEhProlog3, ZooInlineSehFrame;
 
-/* crt.c, crt.S */
-extern ULONG_PTR __security_cookie;
+/* crt.c */
 VOID NTAPI ZooInitializeCookie(VOID);

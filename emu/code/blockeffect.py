@@ -54,11 +54,14 @@ class _Position(NamedTuple):
     offset: int
 
 
+_AT_ENTRY = _Position(0, 0)
+
+
 @dataclass(slots=True)
 class _Segments:
     """The segments seen so far; base 0 is ESP at entry."""
 
-    esp: _Position = _Position(0, 0)
+    esp: _Position = field(default=_AT_ENTRY)
     ebp: _Position | None = None
     lows: list[int] = field(default_factory=lambda: [0])
     aligned: int | None = None

@@ -55,7 +55,9 @@ class FunctionCode:
 class FlowTracer:
     """Follows control flow through an image's functions."""
 
-    def __init__(self, image: Image, is_function: Callable[[int], bool], never_returns: Callable[[Instruction], bool]):
+    def __init__(
+        self, image: Image, is_function: Callable[[int], bool], never_returns: Callable[[Instruction], bool]
+    ):
         """`is_function` tells whether a function starts at an address; `never_returns` judges a call or jump."""
         self._image = image
         self._is_function = is_function

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
 from stackemu.emu.code.flow import FlowTracer, FunctionCode
-from stackemu.emu.code.heights import CallEffect, HeightAnalysis, Heights, State, Value
+from stackemu.emu.code.heights import HeightAnalysis, Heights
 from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.state import CallEffect, State, Value
 from stackemu.emu.image import Image
 from stackemu.emu.kernel.basics import NEVER_RETURN
 from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
@@ -21,7 +22,7 @@ MAX_CHAINED = 3
 """A helper may end in a jump to another one, so often at most."""
 MAX_TRIALS = 96
 """How many assignments of popped bytes are tried for a function with calls that nobody knows."""
-MAX_DEPTH = 200
+MAX_DEPTH = 60
 """How deep the analysis of callees may nest."""
 _PAGE = 0x1000
 
@@ -192,11 +193,11 @@ class CodeModel:
     def _local_call(self, target: int, instruction: Instruction, state: State) -> CallEffect:
         if self.is_stack_probe(target):
             return _probe_effect(state)
-        if target not in self._under_way and len(self._under_way) < MAX_DEPTH:
-            if self._is_helper(target, MAX_CHAINED):
-                inlined = self._inline(target, instruction, state)
-                if inlined is not None:
-                    return CallEffect(None, inlined)
+        is_known = target not in self._under_way and len(self._under_way) < MAX_DEPTH
+        if is_known and self._is_helper(target, MAX_CHAINED):
+            inlined = self._inline(target, instruction, state)
+            if inlined is not None:
+                return CallEffect(None, inlined)
         pops = self.pops(target)
         if pops is None and self.code(target).tail_jumps:
             return CallEffect(self._guess(instruction, state), guessed=True)
@@ -209,7 +210,9 @@ class CodeModel:
             return False
         if any(heights.exits.get(one.address) != 0 for one in code.returns):
             return True
-        jumps = {jump.target for jump in code.tail_jumps if jump.target is not None and self._is_function(jump.target)}
+        jumps = {
+            jump.target for jump in code.tail_jumps if jump.target is not None and self._is_function(jump.target)
+        }
         return bool(chained) and any(
             self._is_helper(to, chained - 1) for to in jumps if to != target and to not in self._under_way
         )

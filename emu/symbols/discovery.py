@@ -130,10 +130,13 @@ class _Discovery:
         targets = [call.target - base for call in code.calls if call.target not in (None, call.end)]
         for instruction in code.instructions.values():
             target = instruction.target
-            if instruction.flow is Flow.JUMP and target is not None and target < code.entry:
-                if self._image.read(target - base, 5).startswith(_FRAME_SETUPS):
-                    targets.append(target - base)
+            is_backward = instruction.flow is Flow.JUMP and target is not None and target < code.entry
+            if target is not None and is_backward and self._has_frame_setup(target - base):
+                targets.append(target - base)
         return targets
+
+    def _has_frame_setup(self, rva: int) -> bool:
+        return self._image.read(rva, 5).startswith(_FRAME_SETUPS)
 
     def _accepts_target(self, rva: int) -> bool:
         return self._image.is_code(rva) and self._tracer.instruction(self._image.base + rva) is not None
@@ -171,7 +174,9 @@ class _Discovery:
     def _ends(code: FunctionCode) -> bool:
         """Return whether control leaves the code at all; a loop without an end is data more often than code."""
         stops = any(one.flow is Flow.STOP for one in code.instructions.values())
-        return bool(code.returns or code.tail_jumps or stops or any(code.successors.get(c.address) == () for c in code.calls))
+        return bool(
+            code.returns or code.tail_jumps or stops or any(code.successors.get(c.address) == () for c in code.calls)
+        )
 
     def _follows_padding(self, rva: int) -> bool:
         """Return whether a function may begin here: at a section's start, behind padding, a return or a jump."""
@@ -185,7 +190,9 @@ class _Discovery:
 
     def _search_gaps(self, section: Section) -> None:
         """Try what begins like a function in the gaps that control flow never reached."""
-        spans = sorted((one.address - self._image.base, one.end - self._image.base) for one in self._instructions(section))
+        spans = sorted(
+            (one.address - self._image.base, one.end - self._image.base) for one in self._instructions(section)
+        )
         spans += [(rva, rva + 4) for rva in self._in_tables if section.rva <= rva < section.end]
         spans += [(function.rva, function.end) for function in self._functions.values() if function.size]
         position = section.rva
@@ -212,8 +219,10 @@ class _Discovery:
             return end
         rva = position
         head = data[rva - section.rva : rva - section.rva + 5]
-        if head.startswith(_PROLOGUES) and self._follows_padding(rva) and self._try_candidate(
-            rva, Source.PROLOGUE, end
+        if (
+            head.startswith(_PROLOGUES)
+            and self._follows_padding(rva)
+            and self._try_candidate(rva, Source.PROLOGUE, end)
         ):
             return rva + self._code[rva].extent
         while position < end and data[position - section.rva] not in _PADDING:
@@ -260,5 +269,3 @@ class _Discovery:
 def _own_part(code: FunctionCode) -> Iterable[int]:
     """Return the addresses of the instructions at the entry: shared tails may belong to others, the start not."""
     return [address for address in sorted(code.instructions) if code.entry <= address < code.entry + 16]
-
-

@@ -73,9 +73,7 @@ class Container:
             return None
         size, pages = self._streams[index]
         if size > self.file_size:
-            raise FormatError(
-                self._what, None, f"{name} stream: expected at most {self.file_size} bytes, got {size}"
-            )
+            raise FormatError(self._what, None, f"{name} stream: expected at most {self.file_size} bytes, got {size}")
         last = max(pages, default=0)
         if (last + 1) * self._page_size > self.file_size and pages:
             raise FormatError(self._what, None, f"{name} stream: page {last} lies past the end of the file")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackemu.emu.code.heights import MAX_ALIGNMENT, Heights
+from stackemu.emu.code.heights import Heights
 from stackemu.emu.code.model import CodeModel
+from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.emu.symbols.function import FrameRecord, Function
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.static.prologue import Frame, frame_of
@@ -47,12 +48,12 @@ def static_figures(model: CodeModel, function: Function) -> StaticResult:
         bound=None,
         open=(*reasons, NO_BOUND),
         source="data flow, pops of unknown callees inferred" if heights.guesses else "data flow",
-        findings=(*_flow_findings(model, address, heights), *_second_opinions(function.frames, frame)),
+        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame)),
     )
     return StaticResult(figures, worst.lowest_at, len(code.leaders))
 
 
-def _flow_findings(model: CodeModel, address: int, heights: Heights) -> list[str]:
+def _flow_findings(heights: Heights) -> list[str]:
     findings = [f"{text} at {at:#010x}" for at, text in sorted(heights.findings.items())]
     uneven = sorted({offset for offset in heights.exits.values() if offset not in (0, None)})
     if uneven:

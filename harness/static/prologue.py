@@ -64,7 +64,7 @@ def frame_of(code: FunctionCode, heights: Heights) -> Frame:
             if instruction.flow in (Flow.BRANCH, Flow.JUMP):
                 pending += [replace(walk, address=to, branched=True) for to in code.successors.get(walk.address, ())]
                 break
-            after = _step(walk, instruction, code, heights)
+            after = _step(walk, instruction, heights)
             if after is None:
                 break
             walk = after
@@ -74,7 +74,7 @@ def frame_of(code: FunctionCode, heights: Heights) -> Frame:
     return best
 
 
-def _step(walk: _Walk, instruction: Instruction, code: FunctionCode, heights: Heights) -> _Walk | None:
+def _step(walk: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
     """Return the walk after one instruction, None where the prologue has ended."""
     after = walk.next(instruction)
     mnemonic = instruction.mnemonic
