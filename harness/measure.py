@@ -34,8 +34,7 @@ class RunSettings:
 class FunctionRuns:
     """What all runs of one function showed.
 
-    `best` is the deepest run that returned, or the deepest of all when none did, with its `chain` by name;
-    `own` is the deepest own of any run, since what was reached was reached however the run ended.
+    `best` and `own` are those of `representative`; `chain` is that of `best` by name.
     """
 
     rva: int
@@ -81,14 +80,15 @@ class Measurer:
             for source in self._inputs
             for residue in residues(self._model.heights(address))
         ]
-        best, source = max(runs, key=lambda run: (run[0].outcome is Outcome.RETURNED, run[0].depth, run[0].own))
         observations = [observation for observation, _ in runs]
+        best, own = representative(observations)
+        source = next(source for observation, source in runs if observation is best)
         return FunctionRuns(
             rva=function.rva,
             best=best,
             chain=tuple((self._name(share.function), share.bytes) for share in best.chain),
             witness=source.label,
-            own=max(observation.own for observation in observations),
+            own=own,
             runs=len(runs),
             blocks_seen=len(self._leaders_seen(address, observations)),
             reason=_endings(observations),
@@ -111,6 +111,22 @@ class Measurer:
                     break
                 at = instruction.end
         return seen
+
+
+_RUNAWAY = (Outcome.BUDGET, Outcome.OVERFLOW)
+
+
+def representative(observations: Sequence[Observation]) -> tuple[Observation, int]:
+    """Return the run to report and the deepest own of all runs, in bytes.
+
+    What a run reached counts however it ended, except for runs that ran away: on invented memory a loop or
+    a recursion may have no end, which says nothing about the driver; they count when there are no others.
+    Among the runs as deep as that own, one that returned is preferred, then the deepest.
+    """
+    settled = [one for one in observations if one.outcome not in _RUNAWAY] or observations
+    own = max(one.own for one in settled)
+    deep_enough = [one for one in settled if one.depth >= own]
+    return max(deep_enough, key=lambda one: (one.outcome is Outcome.RETURNED, one.depth)), own
 
 
 def _endings(observations: Sequence[Observation]) -> str:

@@ -131,7 +131,7 @@ FUNCTION _ZooPushfd@8
 /* A jump by push and ret. */
 FUNCTION _ZooPushRet@8
     mov     eax, [esp + VALUE]
-    push    offset Lzoo_behind_ret
+    PUSH_OFFSET Lzoo_behind_ret
     ret
     int3
 Lzoo_behind_ret:

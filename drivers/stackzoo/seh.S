@@ -19,7 +19,7 @@
  *   below    the rest of `bytes`, EBX, ESI, EDI, cookie xor EBP
  */
 FUNCTION __SEH_prolog4
-    push    offset __except_handler4
+    PUSH_OFFSET __except_handler4
     push    dword ptr fs:[0]
     mov     eax, [esp + 16]
     mov     [esp + 16], ebp
@@ -56,7 +56,7 @@ FUNCTION __SEH_epilog4
 
 /* The same without cookies, as compilers before /GS version 4 use it. */
 FUNCTION __SEH_prolog
-    push    offset __except_handler3
+    PUSH_OFFSET __except_handler3
     push    dword ptr fs:[0]
     mov     eax, [esp + 16]
     mov     [esp + 16], ebp
@@ -137,7 +137,7 @@ FUNCTION __except_handler4
 
 FUNCTION _ZooSehProlog4@8
     push    56
-    push    offset Lzoo_scopes4
+    PUSH_OFFSET Lzoo_scopes4
     call    __SEH_prolog4
     and     dword ptr [ebp - 4], 0
     mov     eax, [ebp + EBP_VALUE]
@@ -151,7 +151,7 @@ FUNCTION _ZooSehProlog4@8
 
 FUNCTION _ZooSehProlog@8
     push    40
-    push    offset Lzoo_scopes
+    PUSH_OFFSET Lzoo_scopes
     call    __SEH_prolog
     and     dword ptr [ebp - 4], 0
     push    dword ptr [ebp + EBP_VALUE]
@@ -194,8 +194,8 @@ FUNCTION _ZooInlineSehFrame@8
     push    ebp
     mov     ebp, esp
     push    TRY_NONE
-    push    offset Lzoo_scopes
-    push    offset __except_handler3
+    PUSH_OFFSET Lzoo_scopes
+    PUSH_OFFSET __except_handler3
     mov     eax, fs:[0]
     push    eax
     mov     fs:[0], esp

@@ -54,7 +54,7 @@ def test_import_thunks_are_told_apart_from_functions(
     done = stackemu("symbols", windivert32, "--format", "json")
     listed = json.loads(done.stdout)["functions"]
     thunks = {one["name"]: one["rva"] for one in listed if one["kind"] == "import thunk"}
-    # `jmp [IAT slot]`, 12 bytes apart, the first at 0x3ae4 and the last at 0x3e2c: read in a hex dump.
+    # `jmp [IAT slot]`, read in objdump's disassembly.
     assert (thunks["_allmul"], thunks["memcpy"], thunks["FwpsInjectionHandleCreate0"]) == (0x3AE4, 0x3AFC, 0x3E2C)
     assert functions.keys().isdisjoint(thunks.values())
     assert functions.keys() | set(thunks.values()) == {one["rva"] for one in listed}
@@ -85,9 +85,10 @@ def test_no_function_goes_deeper_itself_than_it_goes_with_its_callees(functions:
 
 
 def test_figures_established_by_hand(functions: dict[int, Any]) -> None:
-    # 0x29d4 saves EBP (4), pushes five arguments of sub_1c6a (24) and calls it (28). sub_1c6a is stdcall and
-    # takes those 20 bytes off with `ret 14h`; with that, the second call's six words end at 28 and its return
-    # address at 32. A callee taken for cdecl would leave 20 bytes behind and make it 52.
+    # Established by hand from the disassembly. push ebp is 4, five arguments for sub_1c6a make it 24, the call
+    # 28; sub_1c6a takes its 20 bytes off with `ret 14h`. Behind the first test, push edi makes it 8, five
+    # arguments 28, the call 32; the calls after that go no deeper. Had sub_1c6a been taken for a function that
+    # leaves its arguments to the caller, each of the five calls would have added 20.
     assert functions[0x29D4]["static"]["own"] == 32
 
 
