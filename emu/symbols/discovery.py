@@ -194,7 +194,8 @@ class _Discovery:
             (one.address - self._image.base, one.end - self._image.base) for one in self._instructions(section)
         )
         spans += [(rva, rva + 4) for rva in self._in_tables if section.rva <= rva < section.end]
-        spans += [(function.rva, function.end) for function in self._functions.values() if function.size]
+        functions = [function for function in self._functions.values() if section.rva <= function.rva < section.end]
+        spans += [(function.rva, min(function.end, section.end)) for function in functions if function.size]
         position = section.rva
         for start, end in [*sorted(spans), (section.end, section.end)]:
             while position < start:
