@@ -35,6 +35,7 @@ LINK_FLAGS = (
     "/machine:x86",
     "/base:0x10000",
     "/nodefaultlib",
+    "/safeseh:no",
     "/section:INIT,ERD",
     "/debug",
     "/Brepro",

@@ -9,8 +9,6 @@
 #define TRY_NONE -1
 #define TRY_NONE4 -2
 
-    .safeseh __except_handler3
-    .safeseh __except_handler4
     .text
 
 /*

@@ -48,7 +48,7 @@ def static_figures(model: CodeModel, function: Function) -> StaticResult:
         bound=None,
         open=(*reasons, NO_BOUND),
         source="data flow, pops of unknown callees inferred" if heights.guesses else "data flow",
-        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame)),
+        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, is_realigned=bool(heights.realigns))),
     )
     return StaticResult(figures, worst.lowest_at, len(code.leaders))
 
@@ -61,7 +61,7 @@ def _flow_findings(heights: Heights) -> list[str]:
     return findings
 
 
-def _second_opinions(records: Sequence[FrameRecord], frame: Frame) -> list[str]:
+def _second_opinions(records: Sequence[FrameRecord], frame: Frame, *, is_realigned: bool) -> list[str]:
     """Return a finding for each debug record that speaks of another frame than the code does.
 
     Records count the frame pointer among the saved registers or not, and the SEH record among the locals or
@@ -71,6 +71,8 @@ def _second_opinions(records: Sequence[FrameRecord], frame: Frame) -> list[str]:
     for record in records:
         if record.locals is None or record.uses_alloca or frame.total is None:
             continue
+        if is_realigned and not record.locals:
+            continue  # the record ends at the realignment and says nothing of what comes behind it
         total = record.locals + (record.saved or 0)
         if record.locals != frame.locals and frame.total not in (total, total + _FRAME_POINTER):
             findings.append(
