@@ -18,6 +18,8 @@ from stackemu.emu.code.instruction import CALL_CLOBBERED, ESP, Flow, Instruction
 from stackemu.emu.code.semantics import Semantics
 from stackemu.emu.code.state import CallEffect, State, Value
 
+MAX_LOWERED = 8
+"""How often ESP may come lower to the same place before no constant is believed in."""
 MAX_VISITS = 64
 """How often a block is interpreted at most, before what still changes in it is taken as unknown."""
 
@@ -69,6 +71,7 @@ class HeightAnalysis:
         self._entry_state = entry_state or State.at_entry()
         self._incoming: dict[int, State] = {}
         self._visits: dict[int, int] = {}
+        self._lowered: dict[int, int] = {}
         self.heights = Heights(lowest=self._entry_state.esp or 0, lowest_at=code.entry)
 
     def run(self) -> Heights:
@@ -110,7 +113,7 @@ class HeightAnalysis:
             if known.registers[number] == state.registers[number] or known.registers[number] is None:
                 continue
             if number == ESP:
-                self._disagree(leader, known, state)
+                changed = self._disagree(leader, known, state) or changed
                 continue
             known.registers[number] = None
             changed = True
@@ -120,12 +123,28 @@ class HeightAnalysis:
         known.pushed = min(known.pushed, state.pushed)
         return (changed or bool(differing)) and self._visits.get(leader, 0) < MAX_VISITS
 
-    def _disagree(self, leader: int, known: State, state: State) -> None:
-        """Two paths arrive with different ESP: a finding; the first one is kept."""
-        if known.esp is not None and state.esp is not None:
-            self.heights.findings.setdefault(
-                leader, f"paths disagree about ESP: {-known.esp} and {-state.esp} bytes below entry"
-            )
+    def _disagree(self, leader: int, known: State, state: State) -> bool:
+        """Two paths arrive with different ESP: a finding. The lower one is followed; returns whether it is new.
+
+        When it goes lower at every turn of a loop, no constant describes it.
+        """
+        if known.esp is None:
+            return False
+        if state.esp is None:
+            known.registers[ESP] = None
+            return True
+        self.heights.findings.setdefault(
+            leader, f"paths disagree about ESP: {-known.esp} and {-state.esp} bytes below entry"
+        )
+        if state.esp > known.esp:
+            return False
+        turns = self._lowered[leader] = self._lowered.get(leader, 0) + 1
+        if turns > MAX_LOWERED:
+            known.registers[ESP] = None
+            self.heights.unknown_since.setdefault(leader, "ESP goes lower at every turn of a loop")
+        else:
+            known.registers[ESP] = state.registers[ESP]
+        return True
 
     # -- one instruction --
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stackemu.emu.code.heights import Heights
+from stackemu.emu.code.instruction import EBP
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.emu.symbols.function import FrameRecord, Function
@@ -48,7 +49,7 @@ def static_figures(model: CodeModel, function: Function) -> StaticResult:
         bound=None,
         open=(*reasons, NO_BOUND),
         source="data flow, pops of unknown callees inferred" if heights.guesses else "data flow",
-        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, is_realigned=bool(heights.realigns))),
+        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, heights)),
     )
     return StaticResult(figures, worst.lowest_at, len(code.leaders))
 
@@ -61,18 +62,19 @@ def _flow_findings(heights: Heights) -> list[str]:
     return findings
 
 
-def _second_opinions(records: Sequence[FrameRecord], frame: Frame, *, is_realigned: bool) -> list[str]:
+def _second_opinions(records: Sequence[FrameRecord], frame: Frame, heights: Heights) -> list[str]:
     """Return a finding for each debug record that speaks of another frame than the code does.
 
     Records count the frame pointer among the saved registers or not, and the SEH record among the locals or
     not; so either the locals agree, or the whole frame does, with or without the frame pointer.
     """
     findings = []
+    has_frame_pointer = any(register == EBP for _, register in heights.restores)
     for record in records:
         if record.locals is None or record.uses_alloca or frame.total is None:
             continue
-        if is_realigned and not record.locals:
-            continue  # the record ends at the realignment and says nothing of what comes behind it
+        if not record.locals and (has_frame_pointer or heights.realigns):
+            continue  # LLVM describes such frames only up to the frame pointer or the realignment
         total = record.locals + (record.saved or 0)
         if record.locals != frame.locals and frame.total not in (total, total + _FRAME_POINTER):
             findings.append(
