@@ -20,6 +20,7 @@ MAX_FUNCTIONS = 200_000
 """A bound for hostile images."""
 
 _PADDING = (0xCC, 0x90, 0x00)
+_BREAKPOINT = b"\xcc"
 _PROLOGUES = (
     b"\x8b\xff\x55\x8b\xec",  # mov edi, edi; push ebp; mov ebp, esp
     b"\x55\x8b\xec",
@@ -159,7 +160,7 @@ class _Discovery:
         address = self._image.base + rva
         if rva in self._functions or address in self._covered or not self._image.is_code(rva):
             return False
-        if self._enclosing(rva) is not None:
+        if self._enclosing(rva) is not None or self._image.read(rva, 1) == _BREAKPOINT:
             return False
         code = self._tracer.trace(address)
         if code.undecodable or not self._ends(code) or not self._covered.isdisjoint(_own_part(code)):
