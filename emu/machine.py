@@ -226,6 +226,8 @@ class Machine:
         """Tell the probe what the block that it met for the first time does to the stack."""
         size_known = min(size, _MAX_BLOCK)
         effect = block_effect(bytes(self._engine.mem_read(address, size_known)), address, self._decoder)
+        if effect.foreign is not None:
+            raise _Stop(Outcome.UNSUPPORTED, f"`{effect.foreign}` in the block at {address:#010x}")
         self._probe.add_block(
             address,
             size,

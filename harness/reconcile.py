@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from stackemu.harness.results import MeasuredFigures, StaticFigures
 
-BOUND = "bound: "
-"""How reasons in `static.open` begin that speak of the bound alone."""
 EXACT, WITHIN, EXCEEDS, DYNAMIC, NOT_RUN = "exact", "within", "exceeds", "dynamic", "not-run"
 
 
@@ -20,7 +18,7 @@ def reconcile(
     if measured is None or measured.own is None:
         return NOT_RUN, reason or "not run"
     if static.own is None:
-        return DYNAMIC, "; ".join(reason for reason in static.open if not reason.startswith(BOUND)) or None
+        return DYNAMIC, "; ".join(static.own_open) or None
     if measured.own > static.own:
         return (
             EXCEEDS,

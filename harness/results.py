@@ -9,6 +9,8 @@ from __future__ import annotations
 import msgspec
 
 SCHEMA = "stackemu.measurement/1"
+BOUND_ONLY = "bound: "
+"""How reasons in `static.open` begin that say nothing of own."""
 
 
 class SymbolsInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,11 @@ class StaticFigures(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "data flow"
     findings: tuple[str, ...] = ()
     """Disagreements worth a look: between paths at a join, or with FPO and S_FRAMEPROC records."""
+
+    @property
+    def own_open(self) -> tuple[str, ...]:
+        """Return the reasons of `open` that speak of own, those of the bound alone left out."""
+        return tuple(reason for reason in self.open if not reason.startswith(BOUND_ONLY))
 
 
 class ChainFrame(msgspec.Struct, frozen=True, kw_only=True):

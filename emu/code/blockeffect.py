@@ -45,6 +45,8 @@ class BlockEffect:
     tail_low: int = 0
     transfer: Transfer = Transfer.PLAIN
     exact: bool = True
+    foreign: str | None = None
+    """The first instruction that the emulator is known to run wrongly, None when there is none."""
 
 
 class _Position(NamedTuple):
@@ -112,13 +114,16 @@ def block_effect(code: bytes, address: int, decoder: Decoder) -> BlockEffect:
     segments = _Segments()
     count = 0
     transfer = Transfer.PLAIN
+    foreign = None
     end = address
     for instruction in decoder.decode(code, address):
         segments.step(instruction)
         count += 1
         end = instruction.end
         transfer = _transfer(instruction)
-    return _summary(segments, address, end - address, count, transfer)
+        if foreign is None and _is_foreign(instruction):
+            foreign = instruction.mnemonic
+    return _summary(segments, address, end - address, count, transfer, foreign)
 
 
 def lowest_before(code: bytes, address: int, stop: int, entry_esp: int, decoder: Decoder) -> int | None:
@@ -140,7 +145,9 @@ def lowest_before(code: bytes, address: int, stop: int, entry_esp: int, decoder:
     return low
 
 
-def _summary(segments: _Segments, address: int, size: int, count: int, transfer: Transfer) -> BlockEffect:
+def _summary(
+    segments: _Segments, address: int, size: int, count: int, transfer: Transfer, foreign: str | None
+) -> BlockEffect:
     last = segments.esp.base
     known = last == 0
     unknown = [base for base in range(1, len(segments.lows)) if base not in (segments.aligned, last)]
@@ -156,7 +163,13 @@ def _summary(segments: _Segments, address: int, size: int, count: int, transfer:
         tail_low=0 if known else segments.lows[last] - segments.esp.offset,
         transfer=transfer,
         exact=not unknown,
+        foreign=foreign,
     )
+
+
+def _is_foreign(instruction: Instruction) -> bool:
+    """Return whether Unicorn 2.1 is known to run the instruction as another one: AVX code becomes SSE code."""
+    return instruction.mnemonic.startswith("v") and instruction.mnemonic not in ("verr", "verw")
 
 
 def _transfer(instruction: Instruction) -> Transfer:

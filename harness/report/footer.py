@@ -53,7 +53,7 @@ def static_notes(measurement: Measurement, shown: int, *, verbose: bool = False)
     """Return the footer of a static report; `shown` is how many functions the report lists above it."""
     limit = None if verbose else SHOWN_LINES
     reasons = (
-        ("; ".join(function.static.open) or None, function.name)
+        ("; ".join(function.static.own_open) or None, function.name)
         for function in measurement.functions
         if function.static.own is None
     )

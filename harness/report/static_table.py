@@ -40,6 +40,6 @@ def _details(function: FunctionResult) -> list[str]:
     static = function.static
     details = [f"root: {function.root}"] if function.root is not None else []
     details.append(f"source: {static.source}")
-    details += [f"open: {reason}" for reason in static.open]
+    details += [f"open: {reason}" for reason in static.own_open]
     details += [f"finding: {finding}" for finding in static.findings]
     return details

@@ -115,7 +115,7 @@ def _details(function: FunctionResult) -> list[str]:
         details.append(f"bound: {function.static.bound}")
     if function.why is not None:
         details.append(f"why: {function.why}")
-    details += [f"open: {reason}" for reason in function.static.open]
+    details += [f"open: {reason}" for reason in function.static.own_open]
     details += [f"finding: {finding}" for finding in function.static.findings]
     if function.witness is not None:
         details.append(f"witness: {function.witness}")

@@ -10,11 +10,11 @@ from stackemu.emu.code.instruction import EBP
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.emu.symbols.function import FrameRecord, Function
-from stackemu.harness.results import StaticFigures
+from stackemu.harness.results import BOUND_ONLY, StaticFigures
 from stackemu.harness.static.prologue import Frame, frame_of
 
 _FRAME_POINTER = 4
-NO_BOUND = "bound: callees are not added up yet"
+NO_BOUND = BOUND_ONLY + "callees are not added up yet"
 
 
 def residues(heights: Heights) -> Sequence[int]:
