@@ -123,7 +123,7 @@ def _find(tool: str) -> Path:
 
 def _run(argv: Sequence[str], executable: Path, directory: Path) -> None:
     """Run a tool; `argv[0]` is the name that it sees, whatever it is called on this machine."""
-    done = subprocess.run(  # noqa: S603 - our own tools and arguments
+    done = subprocess.run(
         argv, executable=executable, cwd=directory, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:

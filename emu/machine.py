@@ -28,12 +28,13 @@ from stackemu.emu.memory import (
     AddressSpace,
 )
 from stackemu.emu.observation import Observation, Outcome, Share
+from stackemu.emu.processor import Processor
 
 DEFAULT_BUDGET = 200_000
 """Instructions a run may take before it is given up."""
 MAX_ARGUMENT_WORDS = 16
 _MAX_BLOCK = 0x2000
-_MAX_STOPS = 100_000
+_MAX_STOPS = 20_000
 """Times that one run may hand control to Python: a bound for drivers that only call APIs."""
 _ENTRY_ESP = STACK_TOP - 0x100
 _CALLER_FRAME = 0x400
@@ -108,6 +109,7 @@ class Machine:
         self._decoder = Decoder()
         self._stubs = StubTable(image)
         self._space = AddressSpace(self._engine, image, len(self._stubs.stubs))
+        self._processor = Processor(self._engine)
         self._space.bind(self._stubs.pointers())
         if self._stubs.kmdf is not None:
             self._space.map_table(KMDF_TABLE, self._stubs.kmdf_addresses)
@@ -156,7 +158,9 @@ class Machine:
     def _call(
         self, rva: int, source: Input, arguments: Arguments, alignment: int, budget: int, keep: bool
     ) -> Observation:
-        self._space.reset()
+        if self._space.reset():
+            self._probe.forget()
+        self._processor.reset()
         self._run = _Run(source)
         entry = self._image.base + rva
         esp = (_ENTRY_ESP & -_ALIGNMENT_SPAN) - alignment
@@ -224,8 +228,7 @@ class Machine:
 
     def _describe(self, address: int, size: int) -> None:
         """Tell the probe what the block that it met for the first time does to the stack."""
-        size_known = min(size, _MAX_BLOCK)
-        effect = block_effect(bytes(self._engine.mem_read(address, size_known)), address, self._decoder)
+        effect = block_effect(self._code_at(address, size), address, self._decoder)
         if effect.foreign is not None:
             raise _Stop(Outcome.UNSUPPORTED, f"`{effect.foreign}` in the block at {address:#010x}")
         self._probe.add_block(
@@ -243,6 +246,13 @@ class Machine:
             effect.exact,
         )
 
+    def _code_at(self, address: int, size: int) -> bytes:
+        """Return a block's bytes; its size is not to be trusted after an instruction that does not decode."""
+        try:
+            return bytes(self._engine.mem_read(address, min(size, _MAX_BLOCK)))
+        except unicorn.UcError:
+            return bytes(self._engine.mem_read(address, PAGE - address % PAGE))
+
     def _cut(self, address: int, *, in_fetch: bool) -> None:
         """Account for what ran before a fault at `address`; `in_fetch`: there is no code at that address."""
         if in_fetch:
@@ -251,7 +261,7 @@ class Machine:
         if pending is None:
             return
         start, size = pending
-        code = bytes(self._engine.mem_read(start, min(size, _MAX_BLOCK)))
+        code = self._code_at(start, size)
         low = lowest_before(code, start, address, self._probe.esp, self._decoder)
         if low is None:
             low = min(self._engine.reg_read(_ESP), self._probe.esp)
@@ -418,7 +428,8 @@ class Machine:
             if returned
             else None,
             guessed_calls=tuple(self._run.guesses),
-            exact=probe.exact,
+            # What is remembered of a block is wrong once its code has been rewritten.
+            exact=probe.exact and not self._space.code_changed,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import TYPE_CHECKING
 
@@ -30,78 +31,55 @@ STUB_BASE = 0x80500000
 STUB_SIZE = 16
 """Bytes between stubs; each begins with `hlt`, which hands control to Python."""
 
-GDT_ADDRESS = 0x8003F000
-KPCR_ADDRESS = 0xFFDFF000
-USER_SHARED_DATA = 0xFFDF0000
 NULL_END = 0x10000
 """Addresses below are never mapped: touching them is a null-pointer fault."""
 
 MAX_TOUCHED_PAGES = 192
 """Memory budget of one run, in pages."""
 
-_CODE_SELECTOR, _STACK_SELECTOR, _DATA_SELECTOR, _FS_SELECTOR = 0x08, 0x10, 0x23, 0x30
-_RWX = unicorn.UC_PROT_ALL
-_RW = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
-_RX = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
+_R, _W, _X = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE, unicorn.UC_PROT_EXEC
+_RW, _RX = _R | _W, _R | _X
 _HLT = b"\xf4"
 
 
 class AddressSpace:
-    """Maps the image, the stack, the stubs and the processor's tables; resets what a run has changed."""
+    """Maps the image, the stack and the stubs; resets what a run has changed."""
 
     def __init__(self, engine: unicorn.Uc, image: Image, stubs: int) -> None:
         """Map everything that exists before a run; `stubs` is how many stubs to make room for."""
         self._engine = engine
-        self._image = image
         self._touched: list[int] = []
-        self._writable = [section for section in image.sections if section.writable]
-        self._initial = [section.data for section in self._writable]
-        self._map_image()
+        self._writable: list[tuple[int, int, bool]] = []
+        """(address, size, holds code) of the image's pages that runs may change."""
+        self._map_image(image)
+        self._initial: list[bytes] = []
+        self.keep()
         engine.mem_map(STACK_BASE, STACK_TOP + STACK_ABOVE - STACK_BASE, _RW)
         size = _pages(stubs * STUB_SIZE) * PAGE
         engine.mem_map(STUB_BASE, size, _RX)
         engine.mem_write(STUB_BASE, _HLT * size)
-        self._map_processor_tables()
 
-    def _map_image(self) -> None:
-        image, engine = self._image, self._engine
-        engine.mem_map(image.base, _pages(image.size) * PAGE, _RW)
+    def _map_image(self, image: Image) -> None:
+        """Map the image with its sections' protections, page by page: small alignments share pages."""
+        engine = self._engine
+        protections = [_R] * _pages(image.size)
+        for section in image.sections:
+            wanted = _R | (_W if section.writable else 0) | (_X if section.executable else 0)
+            for page in range(section.rva // PAGE, _pages(section.end)):
+                protections[page] |= wanted
+        engine.mem_map(image.base, len(protections) * PAGE, _RW)
         engine.mem_write(image.base, image.headers)
         for section in image.sections:
-            if not section.data:
-                continue
-            engine.mem_write(image.base + section.rva, section.data)
-            if section.executable:
-                # Some linkers mark INIT writable and executable; code that rewrites itself needs both.
-                protection = _RWX if section.writable else _RX
-                start = (image.base + section.rva) & -PAGE
-                engine.mem_protect(start, _pages(image.base + section.end - start) * PAGE, protection)
-
-    def _map_processor_tables(self) -> None:
-        """Set up what drivers see of the processor: ring 0 selectors, FS over the KPCR."""
-        engine = self._engine
-        engine.mem_map(GDT_ADDRESS, PAGE, _RW)
-        engine.mem_map(KPCR_ADDRESS, PAGE, _RW)
-        engine.mem_map(USER_SHARED_DATA, PAGE, unicorn.UC_PROT_READ)
-        table = bytearray(PAGE)
-        for selector, base, limit, access in (
-            (_CODE_SELECTOR, 0, 0xFFFFF, 0x9B),
-            (_STACK_SELECTOR, 0, 0xFFFFF, 0x93),
-            (_DATA_SELECTOR, 0, 0xFFFFF, 0xF3),
-            (_FS_SELECTOR, KPCR_ADDRESS, 0x1, 0x93),
-        ):
-            struct.pack_into("<Q", table, selector & ~7, _descriptor(base, limit, access))
-        engine.mem_write(GDT_ADDRESS, bytes(table))
-        engine.reg_write(unicorn.x86_const.UC_X86_REG_GDTR, (0, GDT_ADDRESS, PAGE - 1, 0))
-        for register, selector in (
-            (unicorn.x86_const.UC_X86_REG_CS, _CODE_SELECTOR),
-            (unicorn.x86_const.UC_X86_REG_SS, _STACK_SELECTOR),
-            (unicorn.x86_const.UC_X86_REG_DS, _DATA_SELECTOR),
-            (unicorn.x86_const.UC_X86_REG_ES, _DATA_SELECTOR),
-            (unicorn.x86_const.UC_X86_REG_FS, _FS_SELECTOR),
-        ):
-            engine.reg_write(register, selector)
-        engine.mem_write(KPCR_ADDRESS, _processor_region())
+            if section.data:
+                engine.mem_write(image.base + section.rva, section.data)
+        page = 0
+        for protection, run in itertools.groupby(protections):
+            count = len(list(run))
+            address = image.base + page * PAGE
+            engine.mem_protect(address, count * PAGE, protection)
+            if protection & _W:
+                self._writable.append((address, count * PAGE, bool(protection & _X)))
+            page += count
 
     def bind(self, pointers: Iterable[tuple[int, int]]) -> None:
         """Write `(address, word)` pairs as the loader does, in the initial state too, so that resets keep them."""
@@ -134,49 +112,38 @@ class AddressSpace:
         """Return whether `address` lies in the guard region just below the stack."""
         return STACK_BASE - 16 * PAGE <= address < STACK_BASE
 
-    def reset(self) -> None:
-        """Undo what the last run changed: pages touched, writable sections, stack and KPCR."""
+    def reset(self) -> bool:
+        """Undo what the last run changed: pages touched, the image's writable pages, the stack.
+
+        Returns whether code was changed, so that nothing remembered of it may be trusted.
+        """
         engine = self._engine
         for page in self._touched:
             engine.mem_unmap(page, PAGE)
         self._touched.clear()
-        for section, initial in zip(self._writable, self._initial, strict=True):
-            address = self._image.base + section.rva
-            if not section.executable or engine.mem_read(address, len(initial)) != initial:
-                engine.mem_write(address, initial)
+        code_changed = False
+        for (address, size, has_code), initial in zip(self._writable, self._initial, strict=True):
+            if has_code:
+                if engine.mem_read(address, size) == initial:
+                    continue
+                code_changed = True
+                engine.ctl_remove_cache(address, address + size)
+            engine.mem_write(address, initial)
         engine.mem_write(STACK_BASE, bytes(STACK_TOP + STACK_ABOVE - STACK_BASE))
-        engine.mem_write(KPCR_ADDRESS, _processor_region())
+        return code_changed
+
+    @property
+    def code_changed(self) -> bool:
+        """Whether pages that hold code differ from what they were at the last reset."""
+        return any(
+            has_code and self._engine.mem_read(address, size) != initial
+            for (address, size, has_code), initial in zip(self._writable, self._initial, strict=True)
+        )
 
     def keep(self) -> None:
-        """Make the writable sections' present content what later resets go back to."""
-        self._initial = [
-            bytes(self._engine.mem_read(self._image.base + section.rva, len(section.data)))
-            for section in self._writable
-        ]
+        """Make the writable pages' present content what later resets go back to."""
+        self._initial = [bytes(self._engine.mem_read(address, size)) for address, size, _ in self._writable]
 
 
 def _pages(size: int) -> int:
     return max(1, (size + PAGE - 1) // PAGE)
-
-
-def _descriptor(base: int, limit: int, access: int) -> int:
-    """Return a 32-bit, page-granular segment descriptor (Intel SDM volume 3, 3.4.5)."""
-    return (
-        (limit & 0xFFFF)
-        | (base & 0xFFFFFF) << 16
-        | access << 40
-        | ((limit >> 16) & 0xF) << 48
-        | 0xC << 52
-        | (base >> 24) << 56
-    )
-
-
-def _processor_region() -> bytes:
-    """Return the KPCR: an empty exception list, the stack's bounds, its own address (NT_TIB, KPCR in ntddk.h)."""
-    region = bytearray(PAGE)
-    struct.pack_into("<III", region, 0, 0xFFFFFFFF, STACK_TOP, STACK_LIMIT)
-    struct.pack_into("<II", region, 0x18, 0, 0)
-    struct.pack_into("<I", region, 0x1C, KPCR_ADDRESS)
-    struct.pack_into("<I", region, 0x20, KPCR_ADDRESS + 0x120)
-    struct.pack_into("<I", region, 0x120 + 4, 0x80553740)
-    return bytes(region)

@@ -20,8 +20,8 @@ DECLSPEC_NOINLINE ULONG FASTCALL ZooAdd4Fastcall(ULONG A, ULONG B, ULONG C, ULON
     return ZooOpaque(A + B) + ZooOpaque(C + D);
 }
 
-/* Only called from here: the compiler is free to pass its arguments in registers. Its name stays stdcall's. */
-static DECLSPEC_NOINLINE ULONG NTAPI ZooAdd2Static(ULONG A, ULONG B)
+/* Only called from here: the optimiser passes its arguments in registers, and its name does not show it. */
+static DECLSPEC_NOINLINE ULONG CDECL ZooAdd2Static(ULONG A, ULONG B)
 {
     ULONG Words[2] = {A, B};
 

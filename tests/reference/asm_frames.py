@@ -2,8 +2,8 @@
 
 Written apart from stackemu and knowing nothing of it: it decodes no machine code. It takes what the compiler
 writes (`clang -S -masm=intel`) or a hand-written Intel-syntax `.S` file, and walks each function's lines path by
-path with exact values for whatever points into the stack. Paths are never merged, so ESP is always a number
-or unknown; once unknown, the function's own use is no constant.
+path with exact values for whatever points into the stack. Paths are not merged, so ESP is always a number or
+unknown; once unknown, the function's own use is no constant.
 
 All figures are bytes below E, the value of ESP at the function's entry (where the return address lies). They include
 outgoing arguments and the return address that the function's own calls push, and not what callees use.
@@ -36,6 +36,8 @@ ALIGNMENT_SPAN = 64
 """Realignment up to this many bytes is followed exactly; E is a multiple of four."""
 MAX_HEIGHTS = 48
 """At this many different ESPs before one instruction a function is taken to have no constant use."""
+MAX_VALUES = 8
+"""At this many different values before one instruction, whatever holds them (not ESP) is taken to be unknown."""
 MAX_STATES = 200_000
 
 
@@ -238,7 +240,8 @@ class _Path:
 
     def states(self) -> Iterator[State]:
         registers = tuple(self.registers[name] for name in REGISTERS)
-        slots = frozenset(self.slots.items())
+        bottom = self.esp if self.esp is not None else 0
+        slots = frozenset((offset, value) for offset, value in self.slots.items() if offset >= bottom)
         for at in self.next:
             yield State(at, registers, slots)
 
@@ -306,7 +309,10 @@ class _Path:
         return None
 
     def write(self, operand: str, value: Value | None) -> None:
+        """Store a value; constants are kept in EAX only, where _chkstk wants them: others would multiply paths."""
         lowered = operand.lower()
+        if value is not None and value.kind == "const" and lowered != "eax":
+            value = None
         if lowered in REGISTERS:
             self.registers[lowered] = value
         elif lowered in PARTS:
@@ -372,8 +378,7 @@ class _Path:
         elif name == "mov":
             self.write(operands[0], self.read(operands[1]))
         elif name == "lea":
-            address = self.address(operands[1])
-            self.write(operands[0], address)
+            self.write(operands[0], self.address(operands[1]))
         elif name == "xchg":
             first, second = self.read(operands[0]), self.read(operands[1])
             self.write(operands[0], second)
@@ -416,18 +421,13 @@ class _Path:
         if name in ("sub", "xor") and len(operands) > 1 and operands[0].lower() == operands[1].lower():
             result = Value("const", 0)
         elif value is None or other is None or other.kind != "const":
-            if name == "add" and value is not None and value.kind == "const" and other is not None and other.kind == "sp":
-                result = Value("sp", value.n + other.n)
-        elif name in ("add", "inc") and value.kind in ("sp", "const"):
-            result = Value(value.kind, value.n + other.n)
-        elif name in ("sub", "dec") and value.kind in ("sp", "const"):
-            result = Value(value.kind, value.n - other.n)
+            result = None
+        elif name in ("add", "inc") and value.kind == "sp":
+            result = Value("sp", value.n + other.n)
+        elif name in ("sub", "dec") and value.kind == "sp":
+            result = Value("sp", value.n - other.n)
         elif name == "and" and value.kind == "sp":
             result = self.walk.aligned(value.n, other.n)
-        elif name == "and" and value.kind == "const":
-            result = Value("const", value.n & other.n)
-        elif name == "or" and value.kind == "const":
-            result = Value("const", value.n | other.n)
         self.write(target, result)
 
     def other(self, name: str, operands: Sequence[str]) -> None:
@@ -536,6 +536,7 @@ class _Walk:
         self.pops = pops
         self.residue = residue
         self.lowest = 0
+        self.values: dict[tuple[int, str], set[Value | None]] = {}
 
     def reached(self, offset: int) -> None:
         self.lowest = min(self.lowest, offset)
@@ -560,6 +561,21 @@ class _Walk:
             return self.pops[callee.name]
         return decorated_pops(callee.name)
 
+    def widened(self, state: State) -> State:
+        """Forget what takes ever new values, such as a pointer that walks over arguments: paths stay finite."""
+        esp = REGISTERS.index("esp")
+        registers = tuple(
+            value if number == esp or self.is_stable(state.at, f"r{number}", value) else None
+            for number, value in enumerate(state.registers)
+        )
+        slots = frozenset(item for item in state.slots if self.is_stable(state.at, f"s{item[0]}", item[1]))
+        return State(state.at, registers, slots)
+
+    def is_stable(self, at: int, place: str, value: Value | None) -> bool:
+        values = self.values.setdefault((at, place), set())
+        values.add(value)
+        return len(values) <= MAX_VALUES
+
     def run(self) -> int:
         """Return how far below E the function's own instructions reach."""
         registers: list[Value | None] = [None] * len(REGISTERS)
@@ -569,7 +585,10 @@ class _Walk:
         heights: dict[int, set[int]] = {}
         while pending:
             state = pending.pop()
-            if state in seen or state.at >= len(self.function.lines):
+            if state.at >= len(self.function.lines):
+                continue  # behind a call that does not return
+            state = self.widened(state)
+            if state in seen:
                 continue
             seen.add(state)
             esp = state.registers[REGISTERS.index("esp")]
@@ -614,7 +633,7 @@ def driver_assembly(driver: str, flags: Sequence[str], drivers: Path = DRIVERS) 
     """Return the assembly text of each source of a sample driver, hand-written ones included, by file name."""
     texts: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="stackemu-assembly-") as name:
-        argv = [sys.executable, str(drivers / "build.py"), driver, "--assembly", name, "--opt", flags[0]]
+        argv = [sys.executable, str(drivers / "build.py"), driver, "--assembly", name, f"--opt={flags[0]}"]
         subprocess.run([*argv, f"--flags={' '.join(flags[1:])}"], check=True)
         texts = {path.name: path.read_text() for path in sorted(Path(name).iterdir())}
     include = drivers / driver / "asm.inc"
