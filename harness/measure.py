@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackemu.emu.code.instruction import Flow
+from stackemu.emu.code.instruction import REGISTER_NAMES, Flow
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
 from stackemu.emu.inputs import default_inputs
@@ -46,6 +46,8 @@ class FunctionRuns:
     blocks_seen: int
     reason: str
     """Why nothing was measured, or how runs ended that did not return; empty when all returned."""
+
+    findings: tuple[str, ...] = ()
 
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
@@ -92,7 +94,12 @@ class Measurer:
             runs=len(runs),
             blocks_seen=len(self._leaders_seen(address, observations)),
             reason=_endings(observations),
+            findings=breaches(observations, self._model.pops(address), self._restored(address)),
         )
+
+    def _restored(self, address: int) -> frozenset[str]:
+        """Return the callee-saved registers that the function's code gives back."""
+        return frozenset(REGISTER_NAMES[register].upper() for _, register in self._model.heights(address).restores)
 
     def _name(self, address: int) -> str:
         return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
@@ -111,6 +118,28 @@ class Measurer:
                     break
                 at = instruction.end
         return seen
+
+
+def breaches(observations: Sequence[Observation], pops: int | None, restored: frozenset[str]) -> tuple[str, ...]:
+    """Return how runs that returned broke the calling convention.
+
+    `pops` is what the function's code says it pops, `restored` which callee-saved registers it gives back. A
+    register that it never gives back belongs to a convention of its own, such as whole-program optimisation
+    makes. A function that leaves its frame to its caller is a helper and keeps no convention at all.
+    """
+    returned = [one for one in observations if one.outcome is Outcome.RETURNED]
+    if any(one.popped is not None and one.popped < 0 for one in returned):
+        return ("returns with its frame left on its caller's stack",)
+    found = []
+    changed = {name for one in returned for name in one.clobbered or ()}
+    if changed & restored:
+        found.append(f"{', '.join(sorted(changed & restored))} came back changed though the code restores it")
+    if changed - restored:
+        found.append(f"does not keep {', '.join(sorted(changed - restored))}: a calling convention of its own")
+    popped = {one.popped for one in returned} - {None, pops}
+    if popped and pops is not None:
+        found.append(f"popped {sorted(map(str, popped))[0]} bytes of arguments where its code says {pops}")
+    return tuple(found)
 
 
 _RUNAWAY = (Outcome.BUDGET, Outcome.OVERFLOW)

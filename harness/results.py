@@ -68,6 +68,8 @@ class MeasuredFigures(msgspec.Struct, frozen=True, kw_only=True):
     runs: int
     blocks_seen: int
     blocks: int
+    findings: tuple[str, ...] = ()
+    """Breaches of the calling convention that runs showed: registers not kept, arguments not popped."""
 
 
 class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +87,11 @@ class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     why: str | None
     witness: str | None
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the findings of both sides, the static ones first."""
+        return self.static.findings + (self.measured.findings if self.measured else ())
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,7 @@ def _measured(runs: FunctionRuns, static: StaticResult) -> MeasuredFigures | Non
         runs=runs.runs,
         blocks_seen=runs.blocks_seen,
         blocks=static.blocks,
+        findings=runs.findings,
     )
 
 

@@ -73,7 +73,7 @@ def _static(function: FunctionResult) -> dict[str, str | int | None]:
         "bound": static.bound,
         "open": "; ".join(static.open),
         "static_source": static.source,
-        "findings": "; ".join(static.findings),
+        "findings": "; ".join(function.findings),
     }
 
 

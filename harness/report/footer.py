@@ -124,9 +124,7 @@ def _grouped(label: str, reasons: Iterable[tuple[str | None, str]], limit: int |
 
 
 def _findings(functions: Iterable[FunctionResult], limit: int | None) -> Iterator[Note]:
-    texts = [
-        printable(f"{function.name}: {finding}") for function in functions for finding in function.static.findings
-    ]
+    texts = [printable(f"{function.name}: {finding}") for function in functions for finding in function.findings]
     return _limited("finding", texts, limit)
 
 

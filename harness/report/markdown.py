@@ -52,7 +52,7 @@ def _row(function: FunctionResult, verbose: bool) -> str:
 
 def _verbose_cells(function: FunctionResult) -> list[str]:
     measured = function.measured
-    reasons = [reason for reason in (function.why, *function.static.findings) if reason]
+    reasons = [reason for reason in (function.why, *function.findings) if reason]
     why = _escaped("; ".join(reasons))
     if measured is None:
         return [figures.UNKNOWN, figures.UNKNOWN, figures.UNKNOWN, why]

@@ -116,7 +116,7 @@ def _details(function: FunctionResult) -> list[str]:
     if function.why is not None:
         details.append(f"why: {function.why}")
     details += [f"open: {reason}" for reason in function.static.own_open]
-    details += [f"finding: {finding}" for finding in function.static.findings]
+    details += [f"finding: {finding}" for finding in function.findings]
     if function.witness is not None:
         details.append(f"witness: {function.witness}")
     return details
