@@ -117,15 +117,14 @@ def _find(tool: str) -> Path:
         if found:
             return Path(found)
     raise BuildError(
-        f"{tool} not found: install clang, lld and llvm {TOOLCHAIN_VERSION} (looked for {tool}-{TOOLCHAIN_VERSION} and {tool})"
+        f"{tool} not found: install clang, lld and llvm {TOOLCHAIN_VERSION} "
+        f"(looked for {tool}-{TOOLCHAIN_VERSION} and {tool})"
     )
 
 
 def _run(argv: Sequence[str], executable: Path, directory: Path) -> None:
     """Run a tool; `argv[0]` is the name that it sees, whatever it is called on this machine."""
-    done = subprocess.run(
-        argv, executable=executable, cwd=directory, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(argv, executable=executable, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stdout + done.stderr)
         raise BuildError(f"{argv[0]} failed: {shlex.join(argv)}")
@@ -136,7 +135,9 @@ def compile_flags(driver: Driver, source: str, flags: Sequence[str]) -> list[str
     return [*TARGET_FLAGS, *flags, *driver.flags.get(source, ())]
 
 
-def emit_assembly(driver: Driver, flags: Sequence[str], output: Path, toolchain: Toolchain | None = None) -> list[Path]:
+def emit_assembly(
+    driver: Driver, flags: Sequence[str], output: Path, toolchain: Toolchain | None = None
+) -> list[Path]:
     """Write what the compiler makes of each C source as Intel-syntax text, `<driver>.<source>.s`."""
     tools = toolchain or Toolchain.find()
     output.mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,15 @@ def emit_assembly(driver: Driver, flags: Sequence[str], output: Path, toolchain:
         if not source.endswith(".c"):
             continue
         target = output.resolve() / f"{driver.name}.{source}.s"
-        argv = ["clang", *compile_flags(driver, source, flags), "-masm=intel", "-S", driver.path(source), "-o", str(target)]
+        argv = [
+            "clang",
+            *compile_flags(driver, source, flags),
+            "-masm=intel",
+            "-S",
+            driver.path(source),
+            "-o",
+            str(target),
+        ]
         _run(argv, tools.clang, HERE)
         written.append(target)
     return written
@@ -196,7 +205,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--assembly", type=Path, metavar="DIR", help="write assembly text there, and build nothing")
     options = parser.parse_args(arguments)
 
-    flags = [options.opt, *(["-fno-omit-frame-pointer"] if options.frame_pointers else []), *shlex.split(options.flags)]
+    flags = [
+        options.opt,
+        *(["-fno-omit-frame-pointer"] if options.frame_pointers else []),
+        *shlex.split(options.flags),
+    ]
     known = {driver.name: driver for driver in DRIVERS}
     try:
         unknown = [name for name in options.drivers if name not in known]

@@ -11,6 +11,7 @@ outgoing arguments and the return address that the function's own calls push, an
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -78,7 +79,7 @@ class Listing:
     tables: dict[str, list[str]] = field(default_factory=dict)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def undecorated(symbol: str) -> str:
@@ -159,7 +160,7 @@ def parse(text: str) -> Listing:
 def _resolve_aliases(listing: Listing) -> None:
     """Two labels at one place are two names of one function."""
     symbols = list(listing.functions)
-    for first, second in reversed(list(zip(symbols, symbols[1:], strict=False))):
+    for first, second in reversed(list(itertools.pairwise(symbols))):
         if not listing.functions[first].lines:
             listing.functions[first] = listing.functions[second]
 
@@ -178,7 +179,9 @@ def callee_pops(listing: Listing) -> dict[str, int]:
     """Return what each function takes off its caller's stack, from its own returns."""
     pops: dict[str, int] = {}
     for symbol, function in listing.functions.items():
-        counts = {int(line.operands[0], 0) for line in function.lines if line.mnemonic in ("ret", "retl") and line.operands}
+        counts = {
+            int(line.operands[0], 0) for line in function.lines if line.mnemonic in ("ret", "retl") and line.operands
+        }
         if len(counts) == 1:
             pops[symbol] = counts.pop()
         elif not counts and any(line.mnemonic in ("ret", "retl") for line in function.lines):
@@ -187,7 +190,7 @@ def callee_pops(listing: Listing) -> dict[str, int]:
 
 
 def decorated_pops(symbol: str) -> int:
-    """Return what a name says that the callee pops: stdcall all, fastcall what is not in ECX and EDX, cdecl nothing."""
+    """Return what a name says that the callee pops: stdcall all, fastcall all but ECX and EDX, cdecl nothing."""
     name = symbol.removeprefix("__imp_")
     match = re.fullmatch(r"([_@]).+@(\d+)", name)
     if match is None:
@@ -196,7 +199,7 @@ def decorated_pops(symbol: str) -> int:
     return size if match.group(1) == "_" else max(0, size - 8)
 
 
-# --- walking ---------------------------------------------------------------------------------------------------------
+# --- walking -----------------------------------------------------------------------------------------------------
 
 
 class State(NamedTuple):
@@ -626,7 +629,7 @@ def own_by_function(assembly_text: str, pops: Mapping[str, int]) -> dict[str, in
     return {undecorated(symbol): _own(function, listing, known) for symbol, function in listing.functions.items()}
 
 
-# --- the sample drivers ----------------------------------------------------------------------------------------------
+# --- the sample drivers ------------------------------------------------------------------------------------------
 
 
 def driver_assembly(driver: str, flags: Sequence[str], drivers: Path = DRIVERS) -> dict[str, str]:
@@ -642,7 +645,9 @@ def driver_assembly(driver: str, flags: Sequence[str], drivers: Path = DRIVERS) 
     return texts
 
 
-def own_by_function_of_driver(driver: str, flags: Sequence[str] = ("-Os",), drivers: Path = DRIVERS) -> dict[str, int | None]:
+def own_by_function_of_driver(
+    driver: str, flags: Sequence[str] = ("-Os",), drivers: Path = DRIVERS
+) -> dict[str, int | None]:
     """Return own_by_function of a whole sample driver built with `flags`, of which the first is the -O level."""
     texts = driver_assembly(driver, flags, drivers)
     pops = pops_of_texts(texts.values())
