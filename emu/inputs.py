@@ -11,7 +11,9 @@ import functools
 import hashlib
 import random
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 ARENA_BASE = 0x86000000
 """Kernel pool addresses: what a pointer that nobody typed points to. Pages appear when touched."""
@@ -34,6 +36,38 @@ class Style(enum.Enum):
     RANDOM = (1, 2, 1, 4)
 
 
+class Place(enum.Enum):
+    """What an override changes; its key says which one."""
+
+    MEMORY = "memory"
+    """The first content of memory; the key is an address."""
+    ARGUMENT = "argument"
+    REGISTER = "register"
+    OUTCOME = "call"
+    """Whether an API call succeeds (0 or 1); the key is its ordinal in the run."""
+    FAILURE = "status"
+    """The NTSTATUS of an API call that fails."""
+    RESULT = "result"
+    """A number that an API call answers with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One place of an input with a value of its own; `size` is in bytes, for memory."""
+
+    place: Place
+    key: int
+    value: int
+    size: int = 4
+
+    @property
+    def label(self) -> str:
+        """Return a text that names the place and its value."""
+        key = f"{self.key:#x}" if self.place is Place.MEMORY else str(self.key)
+        width = f"/{self.size}" if self.size != 4 else ""
+        return f"{self.place.value}@{key}{width}={self.value:#x}"
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input: `succeed` says whether APIs succeed (None: each call decides on its own)."""
@@ -41,29 +75,68 @@ class Input:
     seed: int
     style: Style
     succeed: bool | None
+    overrides: tuple[Override, ...] = ()
+    """What differs from what seed and style say; of two for one place the later holds."""
 
     @property
     def label(self) -> str:
         """Return a text that names this input: it is its witness until byte streams exist."""
         outcome = {True: "succeed", False: "fail", None: "either"}[self.succeed]
-        return f"seed={self.seed},memory={self.style.name.lower()},apis={outcome}"
+        words = [f"seed={self.seed}", f"memory={self.style.name.lower()}", f"apis={outcome}"]
+        return ",".join(words + [override.label for override in self.overrides])
+
+    def with_override(self, override: Override) -> Input:
+        """Return this input with one place changed."""
+        key = (override.place, override.key)
+        kept = tuple(one for one in self.overrides if (one.place, one.key) != key)
+        return replace(self, overrides=(*kept, override))
+
+    def _override(self, place: Place, key: int) -> int | None:
+        for one in self.overrides:
+            if one.place is place and one.key == key:
+                return one.value
+        return None
+
+    @property
+    def memory_overrides(self) -> Iterator[tuple[int, bytes]]:
+        """Yield address and bytes of memory that holds something else than seed and style say."""
+        for one in self.overrides:
+            if one.place is Place.MEMORY:
+                yield one.key, (one.value & ((1 << 8 * one.size) - 1)).to_bytes(one.size, "little")
 
     def page(self, address: int) -> bytes:
         """Return the 4,096 bytes of a page that is touched for the first time."""
-        return _page(self, address)
+        data = _page(self._key, address)
+        patched: bytearray | None = None
+        for at, value in self.memory_overrides:
+            if address - len(value) < at < address + PAGE:
+                patched = patched or bytearray(data)
+                for index, byte in enumerate(value):
+                    if 0 <= at + index - address < PAGE:
+                        patched[at + index - address] = byte
+        return bytes(patched) if patched is not None else data
 
     def argument(self, index: int, is_pointer: bool | None) -> int:
         """Return the argument at `index`; `is_pointer` None means that its type is not known."""
+        override = self._override(Place.ARGUMENT, index)
+        if override is not None:
+            return override
         if is_pointer or (is_pointer is None and self.style is Style.POINTERS):
             return pointer(index)
         return self._word("argument", index)
 
     def register(self, number: int) -> int:
         """Return what an unspecified register holds at a function's entry: a pointer."""
+        override = self._override(Place.REGISTER, number)
+        if override is not None:
+            return override
         return pointer(32 + number)
 
     def succeeds(self, call: int) -> bool:
         """Return whether the API call with this ordinal in the run succeeds."""
+        override = self._override(Place.OUTCOME, call)
+        if override is not None:
+            return bool(override)
         if self.succeed is not None:
             return self.succeed
         return self._generator("outcome", call).random() < 0.6
@@ -72,23 +145,38 @@ class Input:
         """Return an NTSTATUS for the API call with this ordinal."""
         if self.succeeds(call):
             return STATUS_SUCCESS
-        return self._generator("status", call).choice(_FAILURES)
+        return self.failure(call)
+
+    def failure(self, call: int) -> int:
+        """Return an NTSTATUS for the API call with this ordinal when it fails."""
+        override = self._override(Place.FAILURE, call)
+        return override if override is not None else self._generator("status", call).choice(_FAILURES)
 
     def result(self, call: int) -> int:
-        """Return an integer result for the API call with this ordinal."""
-        return self._word("result", call)
+        """Return a number that an API call answers with; `call` is 8 times its ordinal plus which number."""
+        override = self._override(Place.RESULT, call)
+        return override if override is not None else self._word("result", call)
 
-    def object(self, call: int) -> int:
-        """Return the address of a new object for the API call with this ordinal."""
-        return ARENA_BASE + 0x01000000 + (call % 0x400) * 0x4000
+    @property
+    def _key(self) -> _Key:
+        return (self.seed, self.style, self.succeed)
 
-    def _generator(self, purpose: str, key: int) -> random.Random:
-        text = f"{self.seed}/{self.style.name}/{self.succeed}/{purpose}/{key}"
-        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        return random.Random(int.from_bytes(digest, "little"))
+    def _generator(self, purpose: str, number: int) -> random.Random:
+        return _generator(self._key, purpose, number)
 
-    def _word(self, purpose: str, key: int) -> int:
-        return self._generator(purpose, key).choice(_vocabulary(self))
+    def _word(self, purpose: str, number: int) -> int:
+        return self._generator(purpose, number).choice(_vocabulary(self._key))
+
+
+_Key: TypeAlias = tuple[int, Style, bool | None]
+"""What all of an input but its overrides depends on."""
+
+
+def _generator(key: _Key, purpose: str, number: int) -> random.Random:
+    seed, style, succeed = key
+    text = f"{seed}/{style.name}/{succeed}/{purpose}/{number}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return random.Random(int.from_bytes(digest, "little"))
 
 
 def pointer(index: int) -> int:
@@ -97,11 +185,11 @@ def pointer(index: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _vocabulary(source: Input) -> tuple[int, ...]:
+def _vocabulary(key: _Key) -> tuple[int, ...]:
     """Return the 256 words that this input's memory is made of, in the proportions of its style."""
-    generator = source._generator("vocabulary", 0)
+    generator = _generator(key, "vocabulary", 0)
     words = []
-    for kind in generator.choices(range(4), source.style.value, k=256):
+    for kind in generator.choices(range(4), key[1].value, k=256):
         if kind == 0:
             words.append(0)
         elif kind == 1:
@@ -114,9 +202,9 @@ def _vocabulary(source: Input) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _page(source: Input, address: int) -> bytes:
-    vocabulary = _vocabulary(source)
-    choices = source._generator("page", address).randbytes(PAGE // 4)
+def _page(key: _Key, address: int) -> bytes:
+    vocabulary = _vocabulary(key)
+    choices = _generator(key, "page", address).randbytes(PAGE // 4)
     return struct.pack(f"<{PAGE // 4}I", *map(vocabulary.__getitem__, choices))
 
 

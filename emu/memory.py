@@ -48,7 +48,9 @@ class AddressSpace:
     def __init__(self, engine: unicorn.Uc, image: Image, stubs: int) -> None:
         """Map everything that exists before a run; `stubs` is how many stubs to make room for."""
         self._engine = engine
-        self._touched: list[int] = []
+        self._touched: dict[int, None] = {}
+        self._kept: dict[int, bytes] = {}
+        """Pages that came into being before the last `keep`, with their content."""
         self._writable: list[tuple[int, int, bool]] = []
         """(address, size, holds code) of the image's pages that runs may change."""
         self._map_image(image)
@@ -100,7 +102,15 @@ class AddressSpace:
             return False
         self._engine.mem_map(page, PAGE, _RW)
         self._engine.mem_write(page, source.page(page))
-        self._touched.append(page)
+        self._touched[page] = None
+        return True
+
+    def is_mapped(self, address: int) -> bool:
+        """Return whether there is memory at `address`."""
+        try:
+            self._engine.mem_read(address, 1)
+        except unicorn.UcError:
+            return False
         return True
 
     @property
@@ -121,6 +131,8 @@ class AddressSpace:
         for page in self._touched:
             engine.mem_unmap(page, PAGE)
         self._touched.clear()
+        for page, content in self._kept.items():
+            engine.mem_write(page, content)
         code_changed = False
         for (address, size, has_code), initial in zip(self._writable, self._initial, strict=True):
             if has_code:
@@ -132,6 +144,16 @@ class AddressSpace:
         engine.mem_write(STACK_BASE, bytes(STACK_TOP + STACK_ABOVE - STACK_BASE))
         return code_changed
 
+    def take(self, other: AddressSpace) -> None:
+        """Start from what `other`, of the same image, starts from."""
+        self.reset()
+        for page in self._kept.keys() - other._kept.keys():
+            self._engine.mem_unmap(page, PAGE)
+        for page in other._kept.keys() - self._kept.keys():
+            self._engine.mem_map(page, PAGE, _RW)
+        self._kept = dict(other._kept)
+        self._initial = list(other._initial)
+
     @property
     def code_changed(self) -> bool:
         """Whether pages that hold code differ from what they were at the last reset."""
@@ -141,7 +163,10 @@ class AddressSpace:
         )
 
     def keep(self) -> None:
-        """Make the writable pages' present content what later resets go back to."""
+        """Make the present content of the image's writable pages and of touched ones what resets go back to."""
+        for page in (*self._kept, *self._touched):
+            self._kept[page] = bytes(self._engine.mem_read(page, PAGE))
+        self._touched.clear()
         self._initial = [bytes(self._engine.mem_read(address, size)) for address, size, _ in self._writable]
 
 

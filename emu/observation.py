@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from stackemu.emu.kernel.roots import Root
+
 
 class Outcome(enum.Enum):
     """How a run ended."""
@@ -48,3 +50,13 @@ class Observation:
     guessed_calls: tuple[tuple[int, int], ...]
     """Calls of functions nobody knows, as (address of the instruction after the call, bytes popped)."""
     exact: bool
+    result: int | None = None
+    """EAX when the function returned."""
+    calls: int = 0
+    """Calls of kernel functions, which are numbered from 0 in the order of the run."""
+    roots: tuple[Root, ...] = ()
+    """Functions that the driver asked to be called at, in this run and before it."""
+    notes: tuple[str, ...] = ()
+    """Odd behaviour that the emulated kernel noticed."""
+    unmodelled: tuple[str, ...] = ()
+    """Kernel functions called that have no behaviour: their results are the input's."""

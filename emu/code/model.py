@@ -10,8 +10,7 @@ from stackemu.emu.code.heights import HeightAnalysis, Heights
 from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.state import CallEffect, State, Value
 from stackemu.emu.image import Image
-from stackemu.emu.kernel.basics import NEVER_RETURN
-from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
+from stackemu.emu.kernel.exports import NEVER_RETURN, Api, find_api, kmdf_functions
 from stackemu.emu.kernel.kmdf import KmdfBinding, find_binding
 
 STACK_PROBES = frozenset({"_chkstk", "__chkstk", "chkstk", "_alloca_probe", "__alloca_probe", "alloca_probe"})

@@ -12,14 +12,11 @@ _MAX_STRING = 0xFFFC
 
 
 def _allocate(call: ApiCall) -> None:
-    call.eax = call.source.object(call.ordinal) if call.source.succeeds(call.ordinal) else 0
+    call.eax = call.allocate(min(call.stack_words[1], MAX_COPY), zeroed=False) if call.succeeds else 0
 
 
 def _allocate_zeroed(call: ApiCall) -> None:
-    _allocate(call)
-    size = min(call.stack_words[1], MAX_COPY)
-    if call.eax and size:
-        call.memory.write(call.eax, bytes(size))
+    call.eax = call.allocate(min(call.stack_words[1], MAX_COPY)) if call.succeeds else 0
 
 
 def _bugcheck(call: ApiCall) -> None:
@@ -38,7 +35,7 @@ def _terminated(call: ApiCall, address: int, unit: int) -> int:
     """Return the size in bytes of the string at `address`, its terminator left out."""
     zero = bytes(unit)
     for size in range(0, _MAX_STRING, unit):
-        if call.memory.read(address + size, unit) == zero:
+        if call.read(address + size, unit) == zero:
             return size
     return _MAX_STRING
 
@@ -50,27 +47,27 @@ def _init_string(unit: int) -> Callable[[ApiCall], None]:
         destination, source = call.stack_words[:2]
         size = _terminated(call, source, unit) if source else 0
         maximum = min(size + unit, 0xFFFF) if source else 0
-        call.memory.write(destination, struct.pack("<HHI", size, maximum, source))
+        call.write(destination, struct.pack("<HHI", size, maximum, source))
 
     return init
 
 
 def _copy_unicode_string(call: ApiCall) -> None:
     destination, source = call.stack_words[:2]
-    _, maximum, buffer = struct.unpack("<HHI", call.memory.read(destination, 8))
+    _, maximum, buffer = struct.unpack("<HHI", call.read(destination, 8))
     length, text = 0, b""
     if source:
-        source_length, _, source_buffer = struct.unpack("<HHI", call.memory.read(source, 8))
+        source_length, _, source_buffer = struct.unpack("<HHI", call.read(source, 8))
         length = min(source_length, maximum)
-        text = call.memory.read(source_buffer, length) if length else b""
+        text = call.read(source_buffer, length) if length else b""
     if text:
-        call.memory.write(buffer, text)
-    call.memory.write(destination, struct.pack("<H", length))
+        call.write(buffer, text)
+    call.write(destination, struct.pack("<H", length))
 
 
 def _version_bind(call: ApiCall) -> None:
     """WdfVersionBind: the framework's table is bound before any driver code runs, its globals here."""
-    call.put_u32(call.stack_words[3], call.source.object(call.ordinal))
+    call.put_u32(call.stack_words[3], call.allocate(0x40))
     call.eax = 0
 
 
@@ -92,8 +89,3 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "RtlCopyUnicodeString": _copy_unicode_string,
     "WdfVersionBind": _version_bind,
 }
-NEVER_RETURN = frozenset(
-    {"KeBugCheck", "KeBugCheckEx", "ExRaiseStatus", "RtlRaiseStatus", "ExRaiseAccessViolation",
-     "ExRaiseDatatypeMisalignment", "PsTerminateSystemThread"}
-)  # fmt: skip
-"""Exports after whose call no driver code runs on."""

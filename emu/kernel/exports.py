@@ -14,6 +14,12 @@ REGISTER_ARGUMENTS = 2
 
 _WIDE_TYPES = frozenset({"Int64", "UInt64", "LARGE_INTEGER", "ULARGE_INTEGER", "Double", "GUID"})
 
+NEVER_RETURN = frozenset(
+    {"KeBugCheck", "KeBugCheckEx", "ExRaiseStatus", "RtlRaiseStatus", "ExRaiseAccessViolation",
+     "ExRaiseDatatypeMisalignment", "PsTerminateSystemThread"}
+)  # fmt: skip
+"""Exports after whose call no driver code runs on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiParameter:

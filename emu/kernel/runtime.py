@@ -13,7 +13,7 @@ def _copy(call: ApiCall) -> None:
     destination, source, size = call.stack_words[:3]
     size = min(size, MAX_COPY)
     if size:
-        call.memory.write(destination, call.memory.read(source, size))
+        call.write(destination, call.read(source, size))
     call.eax = destination
 
 
@@ -21,14 +21,14 @@ def _fill(call: ApiCall) -> None:
     destination, value, size = call.stack_words[:3]
     size = min(size, MAX_COPY)
     if size:
-        call.memory.write(destination, bytes([value & 0xFF]) * size)
+        call.write(destination, bytes([value & 0xFF]) * size)
     call.eax = destination
 
 
 def _compare(call: ApiCall) -> None:
     left, right, size = call.stack_words[:3]
     size = min(size, MAX_COPY)
-    a, b = call.memory.read(left, size), call.memory.read(right, size)
+    a, b = call.read(left, size), call.read(right, size)
     call.eax = (a > b) - (a < b)
 
 
@@ -36,7 +36,7 @@ def _compare_memory(call: ApiCall) -> None:
     """RtlCompareMemory returns how many bytes are equal before the first difference."""
     left, right, size = call.stack_words[:3]
     size = min(size, MAX_COPY)
-    a, b = call.memory.read(left, size), call.memory.read(right, size)
+    a, b = call.read(left, size), call.read(right, size)
     call.eax = next((index for index in range(size) if a[index] != b[index]), size)
 
 
@@ -79,7 +79,7 @@ def _shift(kind: str) -> Callable[[ApiCall], None]:
     """Return a behaviour that shifts EDX:EAX by CL, as the compiler's helpers do."""
 
     def shift(call: ApiCall) -> None:
-        eax, ecx, edx = call.registers
+        eax, ecx, edx = call.call_registers
         value, count = eax | edx << 32, ecx & 0xFF
         if kind == "left":
             value = value << count if count < 64 else 0
@@ -94,8 +94,8 @@ def _shift(kind: str) -> Callable[[ApiCall], None]:
 
 def _probe_stack(call: ApiCall) -> None:
     """_chkstk and _alloca_probe return with ESP lowered by EAX."""
-    call.stack_adjust = call.registers[0]
-    call.eax = call.registers[0]
+    call.stack_adjust = call.call_registers[0]
+    call.eax = call.call_registers[0]
 
 
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {

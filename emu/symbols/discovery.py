@@ -13,7 +13,7 @@ from dataclasses import replace
 from stackemu.emu.code.flow import FlowTracer, FunctionCode
 from stackemu.emu.code.instruction import Flow, Instruction
 from stackemu.emu.image import Image, Section
-from stackemu.emu.kernel.basics import NEVER_RETURN
+from stackemu.emu.kernel.exports import NEVER_RETURN
 from stackemu.emu.symbols.function import Function, Kind, Source
 
 MAX_FUNCTIONS = 200_000

@@ -1,0 +1,35 @@
+"""The families of kernel functions joined: what each exported function does, how each kind of root is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from stackemu.emu.kernel import basics, exceptions, runtime
+from stackemu.emu.kernel.call import ApiCall, Context
+from stackemu.emu.kernel.roots import Root, Words
+from stackemu.emu.kernel.typed_results import answer
+
+BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
+    **basics.BEHAVIOURS,
+    **runtime.BEHAVIOURS,
+    **exceptions.BEHAVIOURS,
+}
+"""What a kernel function does, by its exported name."""
+
+ROLES: Mapping[str, Callable[[Context, Root], Words]] = {}
+"""What builds the arguments of a root, by the root's kind."""
+
+
+def perform(call: ApiCall) -> None:
+    """Carry out the call: the documented work where a behaviour exists, else a result of the right type.
+
+    Raises:
+        BadAddress: a behaviour was given an address that cannot be accessed.
+        Bugcheck, Raised, Terminated: the call does not return.
+    """
+    behaviour = BEHAVIOURS.get(call.name)
+    if behaviour is not None:
+        behaviour(call)
+        return
+    call.kernel.records.unmodelled.setdefault(call.name)
+    answer(call)

@@ -1,0 +1,307 @@
+"""The emulated kernel at work: serves API calls, calls the driver back, dispatches its exceptions."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import unicorn
+from unicorn import x86_const
+
+from stackemu.emu.execution import Execution, Reached, Stop
+from stackemu.emu.faults import STATUS_ACCESS_VIOLATION, Fault
+from stackemu.emu.inputs import PAGE, Input, Style
+from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Context, Raised, Terminated
+from stackemu.emu.kernel.exceptions import EXCEPTION_NONCONTINUABLE, ExceptionRaised, dispatch
+from stackemu.emu.kernel.families import perform
+from stackemu.emu.kernel.state import KernelState
+from stackemu.emu.kernel.stubs import CALLBACK_STUB, DISPATCH_STUB, RETURN_STUB, Stub, StubTable
+from stackemu.emu.memory import STACK_BASE, STACK_TOP
+from stackemu.emu.observation import Outcome
+from stackemu.emu.probe import Probe
+
+MAX_STOPS = 20_000
+"""Times that one run may call the kernel: a bound for drivers that do nothing else."""
+MAX_LEVELS = 48
+"""How deep callbacks and exceptions may nest in each other."""
+MAX_ARGUMENT_WORDS = 16
+
+_REGISTERS = {
+    name: getattr(x86_const, f"UC_X86_REG_{name}")
+    for name in ("EAX", "EBX", "ECX", "EDX", "ESI", "EDI", "EBP", "ESP", "EIP", "EFLAGS")
+}
+_SAVED = ("EBX", "ESI", "EDI", "EBP")
+
+
+class _Left(Exception):  # noqa: N818 -- a transfer of control
+    """The driver goes on somewhere else than behind the call under way."""
+
+    def __init__(self, registers: dict[str, int]) -> None:
+        super().__init__(f"on at {registers['EIP']:#010x}")
+        self.registers = registers
+
+
+class _Unwound(Exception):  # noqa: N818 -- a transfer of control
+    """Code called back by the kernel has left the kernel's frames for those of an outer level."""
+
+    def __init__(self, event: Reached | Fault, esp: int) -> None:
+        super().__init__("left a callback")
+        self.event = event
+        self.esp = esp
+
+
+class KernelHost:
+    """Stands between the driver's code and the emulated kernel (see `emu.kernel.call.Host`)."""
+
+    def __init__(
+        self,
+        engine: unicorn.Uc,
+        probe: Probe,
+        execution: Execution,
+        stubs: StubTable,
+        kernel: KernelState,
+        pops_at_call: Callable[[int], int],
+    ) -> None:
+        """`pops_at_call` is that of `Machine`."""
+        self._engine = engine
+        self._probe = probe
+        self._execution = execution
+        self._stubs = stubs
+        self._kernel = kernel
+        self._pops_at_call = pops_at_call
+        self._dispatcher = stubs.address(DISPATCH_STUB)
+        self._source = Input(0, Style.ZEROS, None)
+        self._calls = 0
+        self._stops = 0
+        self._levels: list[int] = []
+        """ESP of the driver where the kernel was entered, for the run itself and each callback."""
+        self.guesses: list[tuple[int, int]] = []
+        """Calls of functions nobody knows, as (address behind the call, bytes popped)."""
+
+    def begin(self, source: Input) -> None:
+        """Take the input of a new run."""
+        self._source = source
+        self._calls = 0
+        self._stops = 0
+        self._levels.clear()
+        self.guesses = []
+
+    @property
+    def calls(self) -> int:
+        """Return how many times the kernel was at work in this run."""
+        return self._calls
+
+    def context(self) -> Context:
+        """Return what the kernel works with outside of any API call, such as to prepare arguments."""
+        self._calls += 1
+        return Context(self, self._kernel, self._source, self._calls - 1)
+
+    def run(self, address: int, esp: int) -> None:
+        """Run the driver's code from `address` until it returns; `esp` points above its return address.
+
+        Raises:
+            Stop: the run ended in another way.
+        """
+        self._levels.append(esp)
+        self._drive(address)
+        self._levels.pop()
+
+    def _drive(self, address: int) -> None:
+        """Run code and serve what it asks of the kernel, until it returns to this level."""
+        level = len(self._levels) - 1
+        floor = self._levels[level]
+        event: Reached | Fault | None = None
+        while True:
+            if event is None:
+                self._stops += 1
+                if self._stops > MAX_STOPS:
+                    raise Stop(Outcome.BUDGET, "called the kernel too often")
+                event = self._execution.run(address)
+            esp = self._get("ESP")
+            if esp > floor and level > 0:
+                raise _Unwound(event, esp)
+            if isinstance(event, Reached) and event.stub in (RETURN_STUB, CALLBACK_STUB):
+                return
+            try:
+                address = self._handle(event)
+                event = None
+            except _Left as left:
+                del self._levels[level + 1 :]
+                address = self._go_on(left.registers)
+                event = None
+            except _Unwound as unwound:
+                del self._levels[level + 1 :]
+                if unwound.esp > floor and level > 0:
+                    raise
+                event = unwound.event
+
+    def _handle(self, event: Reached | Fault) -> int:
+        """Serve what stopped the code; returns the address where it goes on."""
+        if isinstance(event, Fault):
+            return self._except(event)
+        if event.stub is None:
+            return self._serve(Stub(f"code at {event.address:#010x}", "", None))
+        return self._serve(self._stubs.stubs[event.stub])
+
+    def _go_on(self, registers: dict[str, int]) -> int:
+        for name, value in registers.items():
+            if name != "EIP":
+                self._engine.reg_write(_REGISTERS[name], value)
+        if not STACK_BASE <= registers["ESP"] <= STACK_TOP + PAGE:
+            raise Stop(Outcome.FAULTED, f"an exception handler moved the stack to {registers['ESP']:#010x}")
+        # The first pops what lies below, the second the dispatcher's frame, even where ESP has not moved.
+        self._probe.resume(registers["ESP"], self._dispatcher)
+        self._probe.resume(registers["ESP"], self._dispatcher)
+        self._probe.resume(registers["ESP"], registers["EIP"])
+        return registers["EIP"]
+
+    def _except(self, fault: Fault) -> int:
+        """Let the driver's handlers see a fault; returns the address where one of them goes on."""
+        if fault.status is None:
+            raise Stop(fault.outcome, fault.why)
+        if not self._probe.enter(self._dispatcher, self._get("ESP"), self._dispatcher):
+            raise Stop(Outcome.OVERFLOW, "calls nested too deep")
+        registers = dispatch(self.context(), ExceptionRaised(fault.status, fault.address, fault.information))
+        if registers is None:
+            raise Stop(fault.outcome, fault.why)
+        return self._go_on(registers)
+
+    def _serve(self, stub: Stub) -> int:
+        """Stand in for a kernel function; returns the address where the driver goes on."""
+        esp = self._get("ESP")
+        words = struct.unpack(f"<{1 + MAX_ARGUMENT_WORDS}I", self._peek(esp, 4 * (1 + MAX_ARGUMENT_WORDS)))
+        return_address = words[0]
+        registers = (self._get("EAX"), self._get("ECX"), self._get("EDX"))
+        in_registers = registers[1 : 1 + stub.api.register_arguments] if stub.api else ()
+        call = ApiCall(
+            host=self,
+            kernel=self._kernel,
+            source=self._source,
+            ordinal=self._calls,
+            name=stub.name,
+            api=stub.api,
+            arguments=(*in_registers, *words[1:]),
+            stack_words=words[1:],
+            call_registers=registers,
+            return_address=return_address,
+        )
+        self._calls += 1
+        self._perform(call, esp)
+        pops = stub.pops
+        if pops is None:
+            pops = self._pops_at_call(return_address)
+            self.guesses.append((return_address, pops))
+        self._engine.reg_write(_REGISTERS["EAX"], call.eax & 0xFFFFFFFF)
+        if call.edx is not None:
+            self._engine.reg_write(_REGISTERS["EDX"], call.edx)
+        esp = (esp + 4 + pops - call.stack_adjust) & 0xFFFFFFFF
+        if not STACK_BASE <= esp <= STACK_TOP + PAGE:
+            raise Stop(Outcome.OVERFLOW, f"{stub.name} moved the stack pointer off the stack")
+        self._engine.reg_write(_REGISTERS["ESP"], esp)
+        self._probe.resume(esp, return_address)
+        return int(return_address)
+
+    def _perform(self, call: ApiCall, esp: int) -> None:
+        """Carry out an API call; exceptions that it raises go to the driver's handlers.
+
+        Raises:
+            Stop: the call ended the run.
+            _Left: a handler took the exception.
+        """
+        try:
+            perform(call)
+            return
+        except Bugcheck as bugcheck:
+            raise Stop(Outcome.BUGCHECK, f"{call.name}({bugcheck.code:#x})") from bugcheck
+        except Terminated as terminated:
+            raise Stop(Outcome.RETURNED, f"{call.name} ended the thread") from terminated
+        except BadAddress as bad:
+            status, information = STATUS_ACCESS_VIOLATION, (0, bad.address)
+            ending = Stop(Outcome.FAULTED, f"{call.name} was given the address {bad.address:#010x}")
+            # A kernel address that is not there is a bugcheck, which no handler sees.
+            is_dispatched = bad.address < 0x80000000
+        except Raised as raised:
+            status, information = raised.status, ()
+            ending = Stop(Outcome.RAISED, f"{call.name} raised {raised.status:#010x}")
+            is_dispatched = True
+        self._set("ESP", esp)
+        exception = ExceptionRaised(status, call.return_address, information, EXCEPTION_NONCONTINUABLE)
+        if is_dispatched:
+            dispatch(self.context(), exception)
+        raise ending
+
+    # -- what the emulated kernel asks of the machine --
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return emulated memory; raises BadAddress where nothing may be mapped."""
+        return self._execution.read(address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change emulated memory; raises BadAddress where nothing may be mapped."""
+        self._execution.write(address, data)
+
+    def registers(self) -> dict[str, int]:
+        """Return the general registers, EIP and EFLAGS by name."""
+        return {name: self._engine.reg_read(number) for name, number in _REGISTERS.items()}
+
+    def leave(self, address: int, *, esp: int, ebp: int | None, eax: int | None) -> NoReturn:
+        """End the call under way: the driver goes on at `address`."""
+        registers = {"EIP": address, "ESP": esp}
+        if ebp is not None:
+            registers["EBP"] = ebp
+        if eax is not None:
+            registers["EAX"] = eax
+        raise _Left(registers)
+
+    def invoke(
+        self, address: int, arguments: Sequence[int], *, ecx: int | None, edx: int | None, ebp: int | None
+    ) -> int:
+        """Call the driver's code on the driver's stack as a subroutine; returns EAX.
+
+        Code outside the driver is not called: what it would do is the input's to say.
+
+        Raises:
+            Stop: the run is over.
+        """
+        image = self._kernel.image
+        if not image.is_code(address - image.base) and self._stubs.index_at(address) is None:
+            return self.context().draw()
+        if len(self._levels) >= MAX_LEVELS:
+            raise Stop(Outcome.BUDGET, "callbacks nest too deep")
+        outer = self.registers()
+        esp = outer["ESP"] - 4 * (len(arguments) + 1)
+        if esp < STACK_BASE:
+            raise Stop(Outcome.OVERFLOW, "no stack is left for a callback")
+        words = (self._stubs.address(CALLBACK_STUB), *(word & 0xFFFFFFFF for word in arguments))
+        self._engine.mem_write(esp, struct.pack(f"<{len(words)}I", *words))
+        for name, value in (("ESP", esp), ("ECX", ecx), ("EDX", edx), ("EBP", ebp)):
+            if value is not None:
+                self._set(name, value)
+        if not self._probe.enter(address, esp, words[0]):
+            raise Stop(Outcome.OVERFLOW, "calls nested too deep")
+        self._levels.append(outer["ESP"])
+        self._drive(address)
+        self._levels.pop()
+        result = self._get("EAX")
+        for name in _SAVED:
+            self._set(name, outer[name])
+        self._set("ESP", outer["ESP"])
+        self._probe.resume(outer["ESP"], outer["EIP"])
+        return result
+
+    def invoke_apart(self, address: int, arguments: Sequence[int]) -> int:
+        """Call the driver's code on a stack of its own, whose use is not measured; returns EAX."""
+        raise Stop(Outcome.UNSUPPORTED, f"code at {address:#010x} on a stack of its own")
+
+    def _get(self, name: str) -> int:
+        value: int = self._engine.reg_read(_REGISTERS[name])
+        return value
+
+    def _set(self, name: str, value: int) -> None:
+        self._engine.reg_write(_REGISTERS[name], value)
+
+    def _peek(self, address: int, size: int) -> bytes:
+        """Return stack memory; zeros above the stack's top."""
+        available = max(0, min(size, STACK_TOP + PAGE - address))
+        return bytes(self._engine.mem_read(address, available)) + bytes(size - available)
