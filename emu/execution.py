@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -171,7 +172,7 @@ class Execution:
         for place in {address & -PAGE, (address + size - 1) & 0xFFFFFFFF & -PAGE}:
             if not self._space.is_mapped(place) and not self._space.touch(place, self._source):
                 is_write = kind == unicorn.UC_MEM_WRITE_UNMAPPED
-                self._pending = lambda at: self._unmapped_fault(at, address, is_write)
+                self._pending = functools.partial(self._unmapped_fault, target=address, is_write=is_write)
                 return False
         return True
 

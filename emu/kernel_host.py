@@ -217,7 +217,8 @@ class KernelHost:
         except Terminated as terminated:
             raise Stop(Outcome.RETURNED, f"{call.name} ended the thread") from terminated
         except BadAddress as bad:
-            status, information = STATUS_ACCESS_VIOLATION, (0, bad.address)
+            status = STATUS_ACCESS_VIOLATION
+            information: tuple[int, ...] = (0, bad.address)
             ending = Stop(Outcome.FAULTED, f"{call.name} was given the address {bad.address:#010x}")
             # A kernel address that is not there is a bugcheck, which no handler sees.
             is_dispatched = bad.address < 0x80000000

@@ -83,9 +83,7 @@ class Machine:
             self._space.map_table(KMDF_TABLE, self._stubs.kmdf_addresses)
         self._kernel = KernelState(image)
         self._execution = Execution(self._engine, self._probe, self._space, self._stubs.index_at)
-        self._host = KernelHost(
-            self._engine, self._probe, self._execution, self._stubs, self._kernel, pops_at_call
-        )
+        self._host = KernelHost(self._engine, self._probe, self._execution, self._stubs, self._kernel, pops_at_call)
         self._reference: Machine | None = None
 
     def stub_name(self, address: int) -> str | None:
@@ -125,9 +123,7 @@ class Machine:
         self._reference._kernel.take(self._kernel)
         return self._reference
 
-    def _call(
-        self, rva: int, source: Input, arguments: Arguments | Root, alignment: int, budget: int
-    ) -> Observation:
+    def _call(self, rva: int, source: Input, arguments: Arguments | Root, alignment: int, budget: int) -> Observation:
         if self._space.reset():
             self._probe.forget()
         self._processor.reset()

@@ -558,7 +558,7 @@ static PyObject *probe_enter(Probe *p, PyObject *args)
     if (!PyArg_ParseTuple(args, "III", &function, &esp, &return_address))
         return NULL;
     p->pending = &p->idle;
-    reach(p, esp, p->frames[p->depth].owner);
+    reach(p, esp, 0); /* what was pushed for the call is the kernel's, no function's own */
     p->esp = esp;
     p->step_valid = false;
     return PyBool_FromLong(push_frame(p, function, owner_of(p, function), return_address));

@@ -52,9 +52,8 @@ class KernelState:
         """Return the state of this type, made by calling the type when there is none yet."""
         self._is_changed = True
         state = self._states.get(kind)
-        if state is None:
+        if not isinstance(state, kind):
             state = self._states[kind] = kind()
-        assert isinstance(state, kind)
         return state
 
     def reserve(self, size: int) -> int:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stackemu.emu.image import Image
-from stackemu.emu.kernel.call import ApiCall
-from stackemu.emu.kernel.families import BEHAVIOURS
 from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
+from stackemu.emu.kernel.families import BEHAVIOURS
 from stackemu.emu.kernel.kmdf import find_binding
 from stackemu.emu.memory import KMDF_TABLE, STUB_BASE, STUB_SIZE
 
@@ -88,5 +87,3 @@ class StubTable:
         """Return the index of the stub at `address`, None where there is none."""
         index, rest = divmod(address - STUB_BASE, STUB_SIZE)
         return index if rest == 0 and 0 <= index < len(self.stubs) else None
-
-
