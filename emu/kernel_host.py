@@ -12,8 +12,8 @@ from unicorn import x86_const
 from stackemu.emu.execution import Execution, Reached, Stop
 from stackemu.emu.faults import STATUS_ACCESS_VIOLATION, Fault
 from stackemu.emu.inputs import PAGE, Input, Style
+from stackemu.emu.kernel.api.exceptions import EXCEPTION_NONCONTINUABLE, ExceptionRaised, dispatch
 from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Context, Raised, Terminated
-from stackemu.emu.kernel.exceptions import EXCEPTION_NONCONTINUABLE, ExceptionRaised, dispatch
 from stackemu.emu.kernel.families import perform
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import CALLBACK_STUB, DISPATCH_STUB, RETURN_STUB, Stub, StubTable

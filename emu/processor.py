@@ -16,7 +16,7 @@ USER_SHARED_DATA = 0xFFDF0000
 
 _KPRCB = 0x120
 """Offset of the processor control block in the KPCR."""
-_CURRENT_THREAD = 0x80553740
+CURRENT_THREAD = 0x80553740
 
 # Selector, base, limit in pages, access byte: the segments of 32-bit Windows in kernel mode. Accessed bits
 # are set, so that the processor has no reason to write to the table.
@@ -71,5 +71,5 @@ def _control_region() -> bytes:
     struct.pack_into("<III", region, 0, 0xFFFFFFFF, STACK_TOP, STACK_LIMIT)
     struct.pack_into("<I", region, 0x1C, KPCR_ADDRESS)
     struct.pack_into("<I", region, 0x20, KPCR_ADDRESS + _KPRCB)
-    struct.pack_into("<I", region, _KPRCB + 4, _CURRENT_THREAD)
+    struct.pack_into("<I", region, _KPRCB + 4, CURRENT_THREAD)
     return bytes(region)

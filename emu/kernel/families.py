@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stackemu.emu.kernel import basics, exceptions, runtime
+from stackemu.emu.kernel import objects
+from stackemu.emu.kernel.api import basics, exceptions, runtime
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.typed_results import answer
@@ -16,7 +17,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 }
 """What a kernel function does, by its exported name."""
 
-ROLES: Mapping[str, Callable[[Context, Root], Words]] = {}
+ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
+    **objects.ROLES,
+}
 """What builds the arguments of a root, by the root's kind."""
 
 

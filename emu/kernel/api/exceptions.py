@@ -149,8 +149,8 @@ class _Frame:
     def try_level(self) -> int:
         return self.call.u32(self.address + _TRY_LEVEL)
 
-    @try_level.setter
-    def try_level(self, value: int) -> None:
+    def enter_level(self, value: int) -> None:
+        """Change the scope that the frame's code counts as being in."""
         self.call.put_u32(self.address + _TRY_LEVEL, value)
 
     def scope(self, level: int) -> tuple[int, int, int]:
@@ -168,7 +168,7 @@ def _local_unwind(frame: _Frame, target: int) -> None:
         if level in (target, _TRY_LEVEL_NONE):
             return
         enclosing, handler_filter, handler = frame.scope(level)
-        frame.try_level = enclosing
+        frame.enter_level(enclosing)
         if not handler_filter:
             frame.call.invoke(handler, ebp=frame.ebp)
 
@@ -198,7 +198,7 @@ def _except_handler3(call: ApiCall) -> None:
             if answer:
                 unwind(call, address, record)
                 _local_unwind(frame, level)
-                frame.try_level = enclosing
+                frame.enter_level(enclosing)
                 call.host.leave(handler, esp=call.u32(address + _SAVED_ESP), ebp=frame.ebp, eax=None)
         level = enclosing
 

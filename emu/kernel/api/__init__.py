@@ -1,0 +1,1 @@
+"""What kernel functions do: one module a family, joined in `emu.kernel.families`."""
