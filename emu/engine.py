@@ -10,7 +10,7 @@ import unicorn
 from unicorn import x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from stackemu.emu.probe import Probe
+from stackemu.emu.probe import Probe, Recorder
 
 _WHOLE_SPACE = (1, 0)
 """begin > end: a hook for every address (unicorn.h, uc_hook_add)."""
@@ -30,6 +30,8 @@ class Mode(enum.Enum):
     """A native hook for every block: what measured runs use."""
     STEPS = "steps"
     """A native hook for every instruction, which decodes nothing: the reference."""
+    RECORDED = "recorded"
+    """As STEPS, with the registers before every instruction recorded."""
     UNWATCHED = "unwatched"
     """No hook: the floor that benchmarks compare with; figures stay empty."""
 
@@ -47,16 +49,37 @@ def attach_probe(engine: unicorn.Uc, mode: Mode) -> Probe:
         _address_of(uclib.uc_mem_read),
         _address_of(uclib.uc_emu_stop),
         x86_const.UC_X86_REG_ESP,
-        mode is Mode.STEPS,
+        mode in (Mode.STEPS, Mode.RECORDED),
     )
     if mode is Mode.BLOCKS:
         _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.hook), probe.user_data)
-    elif mode is Mode.STEPS:
+    elif mode in (Mode.STEPS, Mode.RECORDED):
         _add_hook(engine, unicorn.UC_HOOK_CODE, ctypes.c_void_p(probe.hook), probe.user_data)
         _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.reference_block_hook), probe.user_data)
     return probe
 
 
+def attach_recorder(engine: unicorn.Uc) -> Recorder:
+    """Hook a new recorder into `engine`, before the engine's first run.
+
+    Raises:
+        unicorn.UcError: Unicorn refused the hook.
+    """
+    recorder = Recorder(_address_of(uclib.uc_reg_read), _ENCODING_ORDER)
+    _add_hook(engine, unicorn.UC_HOOK_CODE, ctypes.c_void_p(recorder.hook), recorder.user_data)
+    return recorder
+
+
+_ENCODING_ORDER = (
+    x86_const.UC_X86_REG_EAX,
+    x86_const.UC_X86_REG_ECX,
+    x86_const.UC_X86_REG_EDX,
+    x86_const.UC_X86_REG_EBX,
+    x86_const.UC_X86_REG_ESP,
+    x86_const.UC_X86_REG_EBP,
+    x86_const.UC_X86_REG_ESI,
+    x86_const.UC_X86_REG_EDI,
+)
 _TIME_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 

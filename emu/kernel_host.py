@@ -12,6 +12,7 @@ from unicorn import x86_const
 from stackemu.emu.execution import Execution, Reached, Stop
 from stackemu.emu.faults import STATUS_ACCESS_VIOLATION, Fault
 from stackemu.emu.inputs import PAGE, Input, Style
+from stackemu.emu.journal import Journal
 from stackemu.emu.kernel.api.exceptions import EXCEPTION_NONCONTINUABLE, ExceptionRaised, dispatch
 from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Context, Raised, Terminated
 from stackemu.emu.kernel.families import perform
@@ -78,6 +79,8 @@ class KernelHost:
         """ESP of the driver where the kernel was entered, for the run itself and each callback."""
         self.guesses: list[tuple[int, int]] = []
         """Calls of functions nobody knows, as (address behind the call, bytes popped)."""
+        self.journal: Journal | None = None
+        """Where kernel calls are written down, for those who follow values through a run."""
 
     def begin(self, source: Input) -> None:
         """Take the input of a new run."""
@@ -187,6 +190,8 @@ class KernelHost:
             return_address=return_address,
         )
         self._calls += 1
+        if self.journal is not None:
+            call.source = self.journal.begin(call)
         self._perform(call, esp)
         pops = stub.pops
         if pops is None:
@@ -241,6 +246,8 @@ class KernelHost:
     def write(self, address: int, data: bytes) -> None:
         """Change emulated memory; raises BadAddress where nothing may be mapped."""
         self._execution.write(address, data)
+        if self.journal is not None:
+            self.journal.wrote(address, data)
 
     def registers(self) -> dict[str, int]:
         """Return the general registers, EIP and EFLAGS by name."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from unicorn import x86_const
 
-from stackemu.emu.engine import Mode, attach_probe, open_engine
+from stackemu.emu.code.origins import KernelEvent
+from stackemu.emu.engine import Mode, attach_probe, attach_recorder, open_engine
 from stackemu.emu.execution import Execution, Stop
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
+from stackemu.emu.journal import Journal
 from stackemu.emu.kernel.call import BadAddress
 from stackemu.emu.kernel.families import ROLES
 from stackemu.emu.kernel.roots import Root, Words
@@ -25,6 +27,8 @@ from stackemu.emu.processor import Processor
 
 DEFAULT_BUDGET = 200_000
 """Instructions a run may take before it is given up."""
+MAX_RECORDED = 20_000
+"""Instructions of a recorded run that are kept."""
 _ENTRY_ESP = STACK_TOP - 0x100
 _CALLER_FRAME = 0x400
 _FLAGS = 0x202
@@ -51,6 +55,18 @@ class Arguments:
     """For each word on the stack whether it is a pointer; None where its type is not known."""
     ecx: bool | None = None
     edx: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A run followed instruction by instruction."""
+
+    observation: Observation
+    steps: Sequence[tuple[int, Sequence[int]]]
+    """Address of each instruction, and EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI before it."""
+    events: Sequence[KernelEvent]
+    read: Callable[[int, int], int]
+    """Returns what memory holds after the run, as an unsigned number: (address, size in bytes)."""
 
 
 class Machine:
@@ -85,6 +101,8 @@ class Machine:
         self._execution = Execution(self._engine, self._probe, self._space, self._stubs.index_at)
         self._host = KernelHost(self._engine, self._probe, self._execution, self._stubs, self._kernel, pops_at_call)
         self._reference: Machine | None = None
+        self._recorder = attach_recorder(self._engine) if mode is Mode.RECORDED else None
+        self._recording: Machine | None = None
 
     def stub_name(self, address: int) -> str | None:
         """Return the name of the kernel function that the stub at `address` stands in for, else None."""
@@ -115,13 +133,45 @@ class Machine:
         self._space.keep()
         self._kernel.keep()
 
+    def record(
+        self,
+        rva: int,
+        source: Input,
+        arguments: Arguments | Root = Arguments(),
+        *,
+        alignment: int = 0,
+        budget: int = DEFAULT_BUDGET,
+    ) -> Recording:
+        """Run a function once more as `call` does, with every instruction's registers kept."""
+        if self._recorder is None:
+            if self._recording is None:
+                self._recording = Machine(self._image, self._functions, self._pops_at_call, Mode.RECORDED)
+            self._recording._start_from(self)
+            return self._recording.record(rva, source, arguments, alignment=alignment, budget=budget)
+        recorder = self._recorder
+        recorder.begin(MAX_RECORDED)
+        journal = self._host.journal = Journal(lambda: recorder.count)
+        observation = self._call(rva, source, arguments, alignment, budget)
+        words = array("I", recorder.steps())
+        steps = [(words[at], words[at + 1 : at + 9]) for at in range(0, len(words), 9)]
+        return Recording(observation, steps, journal.events(), self._number_at)
+
+    def _number_at(self, address: int, size: int) -> int:
+        try:
+            return int.from_bytes(self._execution.read(address, size), "little")
+        except BadAddress:
+            return 0
+
     def _single_stepping(self) -> Machine:
         """Return a machine in the reference mode that starts runs from what this one does."""
         if self._reference is None:
             self._reference = Machine(self._image, self._functions, self._pops_at_call, Mode.STEPS)
-        self._reference._space.take(self._space)
-        self._reference._kernel.take(self._kernel)
+        self._reference._start_from(self)
         return self._reference
+
+    def _start_from(self, other: Machine) -> None:
+        self._space.take(other._space)
+        self._kernel.take(other._kernel)
 
     def _call(self, rva: int, source: Input, arguments: Arguments | Root, alignment: int, budget: int) -> Observation:
         if self._space.reset():

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorder.h"
+
 typedef int (*reg_read_fn)(void *uc, int regid, void *value);
 typedef int (*emu_stop_fn)(void *uc);
 typedef int (*mem_read_fn)(void *uc, uint64_t address, void *bytes, uint64_t size);
@@ -715,10 +717,11 @@ static struct PyModuleDef probe_module = {
 
 PyMODINIT_FUNC PyInit_probe(void)
 {
-    if (PyType_Ready(&probe_type) < 0)
+    if (PyType_Ready(&probe_type) < 0 || PyType_Ready(&recorder_type) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&probe_module);
-    if (!module || PyModule_AddObjectRef(module, "Probe", (PyObject *)&probe_type) < 0)
+    if (!module || PyModule_AddObjectRef(module, "Probe", (PyObject *)&probe_type) < 0 ||
+        PyModule_AddObjectRef(module, "Recorder", (PyObject *)&recorder_type) < 0)
         return NULL;
     PyModule_AddIntConstant(module, "UNKNOWN_BLOCK", REASON_UNKNOWN_BLOCK);
     PyModule_AddIntConstant(module, "BUDGET", REASON_BUDGET);

@@ -85,3 +85,22 @@ class Probe:
         """Return the addresses of the blocks seen in this run, 32 bits each, in order of first execution."""
     def chain(self) -> list[tuple[int, int]]:
         """Return the frames at the low-water mark, outermost first: function entry and ESP at its entry."""
+
+class Recorder:
+    """The general registers before every instruction of a run; it must outlive its hook."""
+
+    def __init__(self, reg_read: int, registers: tuple[int, int, int, int, int, int, int, int]) -> None:
+        """Take the address of uc_reg_read, and Unicorn's numbers of EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI."""
+    @property
+    def hook(self) -> int:
+        """The address of the callback for every instruction (UC_HOOK_CODE)."""
+    @property
+    def user_data(self) -> int:
+        """What the callback is to be given as its user data."""
+    @property
+    def count(self) -> int:
+        """How many instructions were recorded."""
+    def begin(self, limit: int, /) -> None:
+        """Start anew; what comes after `limit` instructions is not recorded."""
+    def steps(self) -> bytes:
+        """Return the address and the eight registers of each instruction, 32 bits each."""

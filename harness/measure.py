@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackemu.emu.code.instruction import REGISTER_NAMES, Flow
+from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
-from stackemu.emu.inputs import default_inputs
-from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine
+from stackemu.emu.inputs import Input, default_inputs
+from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
+from stackemu.harness.explore import Explorer
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import residues
 
 DEFAULT_INPUTS = 8
+DEFAULT_EXPLORED = 96
+"""Inputs worked out from branches that went the other way, per function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class RunSettings:
 
     seed: int = 0
     inputs: int = DEFAULT_INPUTS
+    explored: int = DEFAULT_EXPLORED
     budget: int = DEFAULT_BUDGET
     single_step: bool = False
     jobs: int = 1
@@ -69,30 +73,34 @@ class Measurer:
         self._inputs = default_inputs(settings.seed, settings.inputs)
 
     def measure(self, function: Function) -> FunctionRuns:
-        """Run one function on every input, at every entry alignment that matters."""
+        """Run one function on every input, at every entry alignment that matters, then look for more inputs."""
         address = self._driver.image.base + function.rva
         arguments = arguments_of(function.prototype)
-        runs = [
-            (
-                self._machine.call(
-                    function.rva, source, arguments, alignment=-residue % 64, budget=self._settings.budget
-                ),
-                source,
-            )
-            for source in self._inputs
-            for residue in residues(self._model.heights(address))
-        ]
-        observations = [observation for observation, _ in runs]
+        variants = [(arguments, -residue % 64) for residue in residues(self._model.heights(address))]
+        budget = self._settings.budget
+
+        def run(source: Input, variant: int) -> Observation:
+            given, alignment = variants[variant]
+            return self._machine.call(function.rva, source, given, alignment=alignment, budget=budget)
+
+        def record(source: Input, variant: int) -> Recording:
+            given, alignment = variants[variant]
+            return self._machine.record(function.rva, source, given, alignment=alignment, budget=budget)
+
+        explorer = Explorer(self._model, address, run, record)
+        explorer.try_all(self._inputs, len(variants))
+        explorer.explore(self._settings.explored)
+        observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
-        source = next(source for observation, source in runs if observation is best)
+        source = next(attempt.source for attempt in explorer.attempts if attempt.observation is best)
         return FunctionRuns(
             rva=function.rva,
             best=best,
             chain=tuple((self._name(share.function), share.bytes) for share in best.chain),
             witness=source.label,
             own=own,
-            runs=len(runs),
-            blocks_seen=len(self._leaders_seen(address, observations)),
+            runs=len(observations),
+            blocks_seen=len(explorer.seen),
             reason=_endings(observations),
             findings=breaches(observations, self._model.pops(address), self._restored(address)),
         )
@@ -103,21 +111,6 @@ class Measurer:
 
     def _name(self, address: int) -> str:
         return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
-
-    def _leaders_seen(self, address: int, observations: Sequence[Observation]) -> set[int]:
-        """Return the basic blocks of the function that ran; a translated block can cover several."""
-        code = self._model.code(address)
-        seen: set[int] = set()
-        for start in set().union(*(observation.blocks for observation in observations)):
-            at = start
-            while at in code.instructions:
-                if at in code.leaders:
-                    seen.add(at)
-                instruction = code.instructions[at]
-                if instruction.flow is not Flow.NEXT:
-                    break
-                at = instruction.end
-        return seen
 
 
 def breaches(observations: Sequence[Observation], pops: int | None, restored: frozenset[str]) -> tuple[str, ...]:

@@ -75,6 +75,15 @@ class CodeModel:
             self._returning[address] = bool(known.returns or known.tail_jumps or known.undecodable)
         return known
 
+    def instruction(self, address: int) -> Instruction | None:
+        """Return the instruction at `address`, None where the image has no code."""
+        return self._tracer.instruction(address)
+
+    def words(self, address: int, count: int) -> list[int]:
+        """Return up to `count` 32-bit words of the image at `address`, fewer where it ends."""
+        data = self.image.read(address - self.image.base, 4 * count)
+        return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) & ~3, 4)]
+
     def heights(self, address: int, residue: int = 0) -> Heights:
         """Return the stack heights of the function at `address` for an entry ESP of `residue` modulo 64."""
         known = self._heights.get((address, residue))

@@ -1,0 +1,158 @@
+"""Inputs that lead to code not seen yet: each is worked out from a branch that went the other way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, Flow
+from stackemu.emu.code.model import CodeModel
+from stackemu.emu.code.origins import Decision, Origin, OriginTracer
+from stackemu.emu.inputs import Input, Override, Place
+from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
+from stackemu.emu.machine import Recording
+from stackemu.emu.observation import Observation
+from stackemu.emu.processor import KPCR_ADDRESS
+
+MAX_RECORDINGS = 16
+"""Runs of one function that are followed instruction by instruction."""
+MAX_OVERRIDES = 24
+"""Places in which an input may differ from its seed."""
+_STATUS_ERROR = 3 << 30
+_REGISTERS = {EAX: 0, EBX: 3, EBP: 4, ESI: 5, EDI: 6}
+_ARGUMENTS = {ECX: MAX_ARGUMENT_WORDS, EDX: MAX_ARGUMENT_WORDS + 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A run of a function: what it was given, and what came of it."""
+
+    source: Input
+    variant: int
+    """Which of the function's argument lists and entry alignments it was called with."""
+    observation: Observation
+
+
+class Explorer:
+    """Tries inputs for one function until all its blocks are seen or the attempts are used up."""
+
+    def __init__(
+        self,
+        model: CodeModel,
+        address: int,
+        run: Callable[[Input, int], Observation],
+        record: Callable[[Input, int], Recording],
+    ) -> None:
+        """`run` and `record` take an input and a variant."""
+        self._model = model
+        self._code: FunctionCode = model.code(address)
+        self._run = run
+        self._record = record
+        self._tried: set[tuple[int, tuple[Override, ...]]] = set()
+        self._queue: deque[Attempt] = deque()
+        self.attempts: list[Attempt] = []
+        self.seen: set[int] = set()
+        """Leaders of the function's blocks that ran."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every block was seen."""
+        return self.seen >= self._code.leaders
+
+    def try_all(self, sources: Sequence[Input], variants: int) -> None:
+        """Run every input with every variant."""
+        for source in sources:
+            for variant in range(variants):
+                self._attempt(source, variant)
+
+    def explore(self, limit: int) -> None:
+        """Try up to `limit` inputs that were worked out from branches."""
+        last = len(self.attempts) + limit
+        recordings = 0
+        while self._queue and recordings < MAX_RECORDINGS and not self.is_complete:
+            attempt = self._queue.popleft()
+            recording = self._record(attempt.source, attempt.variant)
+            recordings += 1
+            for decision in self._open_decisions(recording):
+                for overrides in _overrides(decision):
+                    if len(self.attempts) >= last:
+                        return
+                    if decision.target in self.seen:
+                        break
+                    self._vary(attempt, overrides)
+
+    def _open_decisions(self, recording: Recording) -> list[Decision]:
+        """Return the transfers that could have led to blocks not seen, each place once."""
+        entry_esp = recording.steps[0][1][4] if recording.steps else 0
+        tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
+        found: dict[tuple[int, int], Decision] = {}
+        for decision in tracer.decisions(recording.steps, recording.events):
+            if decision.target in self._code.leaders and decision.target not in self.seen and decision.origins:
+                found.setdefault((decision.address, decision.target), decision)
+        return list(found.values())
+
+    def _table_at(self, address: int) -> Sequence[int]:
+        for table, count in self._code.tables:
+            if table == address:
+                return self._model.words(table, count)
+        return ()
+
+    def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> None:
+        source = attempt.source
+        for override in overrides:
+            source = source.with_override(override)
+        key = (attempt.variant, source.overrides)
+        if key in self._tried or len(source.overrides) > MAX_OVERRIDES:
+            return
+        self._tried.add(key)
+        self._attempt(source, attempt.variant)
+
+    def _attempt(self, source: Input, variant: int) -> None:
+        observation = self._run(source, variant)
+        attempt = Attempt(source, variant, observation)
+        self.attempts.append(attempt)
+        leaders = leaders_of(self._code, observation.blocks)
+        if leaders - self.seen:
+            self._queue.append(attempt)
+            self.seen |= leaders
+
+
+def leaders_of(code: FunctionCode, blocks: Sequence[int]) -> set[int]:
+    """Return the function's basic blocks that ran; a translated block can cover several."""
+    seen: set[int] = set()
+    for at in blocks:
+        while at in code.instructions:
+            if at in code.leaders:
+                seen.add(at)
+            instruction = code.instructions[at]
+            if instruction.flow is not Flow.NEXT:
+                break
+            at = instruction.end
+    return seen
+
+
+def _overrides(decision: Decision) -> Iterator[tuple[Override, ...]]:
+    """Yield changes of the input, any of which may turn a decision."""
+    for origin, value in decision.origins:
+        yield from _changes(origin, value)
+
+
+def _changes(origin: Origin, value: int) -> Iterator[tuple[Override, ...]]:
+    key = origin.key
+    if origin.kind == "memory":
+        yield (Override(Place.MEMORY, key, value, origin.size),)
+    elif origin.kind == "drawn":
+        yield (Override(Place.RESULT, key, value),)
+    elif origin.kind == "register":
+        if key in _ARGUMENTS:
+            yield (Override(Place.ARGUMENT, _ARGUMENTS[key], value),)
+        elif key in _REGISTERS:
+            yield (Override(Place.REGISTER, _REGISTERS[key], value),)
+    else:
+        if value & _STATUS_ERROR == _STATUS_ERROR:
+            yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
+        for outcome in (0, 1):
+            yield (Override(Place.OUTCOME, key, outcome),)
+        yield (Override(Place.RESULT, 8 * key, value),)
