@@ -16,7 +16,7 @@ from stackemu.emu.machine import Recording
 from stackemu.emu.observation import Observation
 from stackemu.emu.processor import KPCR_ADDRESS
 
-MAX_RECORDINGS = 16
+MAX_RECORDINGS = 40
 """Runs of one function that are followed instruction by instruction."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""
@@ -55,6 +55,8 @@ class Explorer:
         self.attempts: list[Attempt] = []
         self.seen: set[int] = set()
         """Leaders of the function's blocks that ran."""
+        self._blocks: set[int] = set()
+        """All blocks of the image that ran, in callees too."""
 
     @property
     def is_complete(self) -> bool:
@@ -79,7 +81,7 @@ class Explorer:
                 for overrides in _overrides(decision):
                     if len(self.attempts) >= last:
                         return
-                    if decision.target in self.seen:
+                    if decision.target in self.seen or decision.target in self._blocks:
                         break
                     self._vary(attempt, overrides)
 
@@ -89,9 +91,10 @@ class Explorer:
         tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
         found: dict[tuple[int, int], Decision] = {}
         for decision in tracer.decisions(recording.steps, recording.events):
-            if decision.target in self._code.leaders and decision.target not in self.seen and decision.origins:
+            if decision.target not in self.seen and decision.target not in self._blocks and decision.origins:
                 found.setdefault((decision.address, decision.target), decision)
-        return list(found.values())
+        # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
+        return sorted(found.values(), key=lambda one: one.target not in self._code.leaders)
 
     def _table_at(self, address: int) -> Sequence[int]:
         for table, count in self._code.tables:
@@ -114,9 +117,11 @@ class Explorer:
         attempt = Attempt(source, variant, observation)
         self.attempts.append(attempt)
         leaders = leaders_of(self._code, observation.blocks)
-        if leaders - self.seen:
+        blocks = set(observation.blocks)
+        if leaders - self.seen or blocks - self._blocks:
             self._queue.append(attempt)
             self.seen |= leaders
+            self._blocks |= blocks
 
 
 def leaders_of(code: FunctionCode, blocks: Sequence[int]) -> set[int]:

@@ -18,7 +18,7 @@ from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import residues
 
 DEFAULT_INPUTS = 8
-DEFAULT_EXPLORED = 96
+DEFAULT_EXPLORED = 200
 """Inputs worked out from branches that went the other way, per function."""
 
 

@@ -76,3 +76,7 @@ def solutions(condition: str, comparison: Comparison, wanted: bool) -> Iterator[
         if value not in seen and holds(condition, comparison._replace(left=value)) is wanted:
             seen.add(value)
             yield value
+
+
+CONDITION_CODES = tuple(_CONDITIONS)
+"""The condition codes that are known."""

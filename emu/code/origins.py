@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from stackemu.emu.code.conditions import Comparison, solutions
+from stackemu.emu.code.conditions import CONDITION_CODES, Comparison, holds, solutions
 from stackemu.emu.code.instruction import (
     CALL_CLOBBERED,
     EAX,
     EBP,
     EDI,
+    EDX,
     ESI,
     ESP,
     Flow,
@@ -31,6 +32,22 @@ MAX_TABLE_ENTRIES = 64
 _MASK = 0xFFFFFFFF
 
 
+class Test(NamedTuple):
+    """A condition that made 0 or 1 of a value: what `setcc` does."""
+
+    condition: str
+    comparison: Comparison
+    """The value takes the place of the left operand."""
+
+    def apply(self, value: int) -> int:
+        """Return whether the condition holds for `value`, as 0 or 1."""
+        return int(bool(holds(self.condition, self.comparison._replace(left=value))))
+
+    def undo(self, wanted: int) -> int | None:
+        """Return a value with which the outcome is as wanted."""
+        return next(solutions(self.condition, self.comparison, bool(wanted)), None) if wanted in (0, 1) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A place of the input: `kind` is 'memory' (key: address), 'register' (number) or 'api' (ordinal of the call),
@@ -41,9 +58,9 @@ class Origin:
     key: int
     size: int
     value: int
-    steps: tuple[tuple[str, int], ...] = ()
+    steps: tuple[tuple[str, int | Test], ...] = ()
 
-    def then(self, step: str, operand: int) -> Origin | None:
+    def then(self, step: str, operand: int | Test) -> Origin | None:
         """Return the origin of the value after one more step, None when it became too long a way."""
         return replace(self, steps=(*self.steps, (step, operand))) if len(self.steps) < 8 else None
 
@@ -51,7 +68,7 @@ class Origin:
         """Return what has to be at the place so that the computed value is `wanted`; None when nothing does it."""
         value, before = wanted & _MASK, self.values()
         for (step, operand), old in zip(reversed(self.steps), reversed(before[:-1]), strict=True):
-            undone = _UNDO[step](value, operand, old)
+            undone = operand.undo(value) if isinstance(operand, Test) else _UNDO[step](value, operand, old)
             if undone is None:
                 return None
             value = undone & _MASK
@@ -61,7 +78,8 @@ class Origin:
         """Return the place's value and what each step made of it."""
         values = [self.value]
         for step, operand in self.steps:
-            values.append(_APPLY[step](values[-1], operand) & _MASK)
+            result = operand.apply(values[-1]) if isinstance(operand, Test) else _APPLY[step](values[-1], operand)
+            values.append(result & _MASK)
         return values
 
 
@@ -86,6 +104,8 @@ _APPLY: dict[str, Callable[[int, int], int]] = {
     "neg": lambda v, _: -v,
     "sign": _sign_extend,
     "swap": lambda v, _: int.from_bytes((v & _MASK).to_bytes(4, "little"), "big"),
+    "quotient": lambda v, n: v // n,
+    "remainder": lambda v, n: v % n,
 }
 _UNDO: dict[str, Callable[[int, int, int], int | None]] = {
     "add": lambda v, n, _: v - n,
@@ -98,6 +118,8 @@ _UNDO: dict[str, Callable[[int, int, int], int | None]] = {
     "neg": lambda v, _n, _old: -v,
     "sign": lambda v, n, _: v & ((1 << 8 * n) - 1) if _sign_extend(v, n) & _MASK == v else None,
     "swap": lambda v, _n, _old: int.from_bytes((v & _MASK).to_bytes(4, "little"), "big"),
+    "quotient": lambda v, n, old: v * n + old % n,
+    "remainder": lambda v, n, old: old // n * n + v if v < n else None,
 }
 
 
@@ -333,10 +355,43 @@ class OriginTracer:
         if mnemonic == "sub" and len(operands) == 2:
             comparison = Comparison(False, self._value(target), self._value(operands[1]), size)
             self._flags = _Flags(comparison, before, self._known(operands[1]))
-        elif mnemonic not in ("not",):
+        elif mnemonic == "neg":
+            self._flags = _Flags(Comparison(False, 0, self._value(target), size), None, before)
+        elif mnemonic != "not":
             result = _APPLY[step](self._value(target), operand) & _MASK
             self._flags = _Flags(Comparison(True, result, _MASK, size), after, None)
         self._assign(target, after)
+
+    def _set(self, instruction: Instruction) -> None:
+        """`setcc`: 0 or 1 by the flags."""
+        self._assign(instruction.operands[0], self._flag(instruction.mnemonic[3:]))
+
+    def _subtract_with_borrow(self, instruction: Instruction) -> None:
+        """`sbb r, r` spreads the carry flag over the register; others are not followed."""
+        target, source = instruction.operands
+        flag = self._flag("b") if target == source else None
+        self._assign(target, flag.then("neg", 0) if flag is not None else None)
+        self._flags = None
+
+    def _flag(self, condition: str) -> Origin | None:
+        if self._flags is None:
+            return None
+        condition = _SYNONYMS.get(condition, condition)
+        comparison, left, right = self._flags
+        if left is not None:
+            return left.then("test", Test(condition, comparison))
+        swapped = comparison._replace(left=comparison.right, right=comparison.left)
+        condition = condition if comparison.is_test else _SWAPPED.get(condition, "")
+        return right.then("test", Test(condition, swapped)) if right is not None and condition else None
+
+    def _divide(self, instruction: Instruction) -> None:
+        """An unsigned division of EAX by a number that is not the input's."""
+        divisor, origin = self._value(instruction.operands[0]), self._registers[EAX]
+        if self._known(instruction.operands[0]) is not None or not divisor:
+            origin = None
+        self._registers[EDX] = origin.then("remainder", divisor) if origin is not None else None
+        self._registers[EAX] = origin.then("quotient", divisor) if origin is not None else None
+        self._flags = None
 
     # -- transfers of control --
 
@@ -445,5 +500,8 @@ _HANDLERS: dict[str, Callable[[OriginTracer, Instruction], None]] = {
     "leave": OriginTracer._leave,
     "cmp": OriginTracer._compare,
     "test": OriginTracer._compare,
+    "div": OriginTracer._divide,
+    "sbb": OriginTracer._subtract_with_borrow,
+    **{f"set{code}": OriginTracer._set for code in (*CONDITION_CODES, *_SYNONYMS)},
     **dict.fromkeys(_STEPS, OriginTracer._arithmetic),
 }

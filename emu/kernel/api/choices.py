@@ -1,0 +1,23 @@
+"""Choices that the real system would make, drawn from the input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from stackemu.emu.kernel.call import Context
+
+T = TypeVar("T")
+
+_MULTIPLIER = 0x9E3779B1
+"""2^32 divided by the golden ratio: spreads words that differ only in high bits (Knuth, TAOCP 3, 6.4)."""
+
+
+def pick(context: Context, options: Sequence[T], key: int = 0) -> T:
+    """Return one of the options: the first where the input says 0, any of them for pointers and other words."""
+    return options[below(context, len(options), key)]
+
+
+def below(context: Context, limit: int, key: int = 0) -> int:
+    """Return a number from 0 to `limit` - 1."""
+    return ((context.draw(key) * _MULTIPLIER & 0xFFFFFFFF) >> 16) % limit
