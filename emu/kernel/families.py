@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel import objects
-from stackemu.emu.kernel.api import basics, exceptions, runtime
+from stackemu.emu.kernel.api import basics, exceptions, interlocked, irql, pool, raising, runtime, slists
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.typed_results import answer
@@ -14,6 +14,11 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **basics.BEHAVIOURS,
     **runtime.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
+    **raising.BEHAVIOURS,
+    **pool.BEHAVIOURS,
+    **irql.BEHAVIOURS,
+    **interlocked.BEHAVIOURS,
+    **slists.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
 

@@ -1,34 +1,13 @@
-"""Kernel exports that nearly every driver depends on: pool, strings, bugchecks, exceptions, the KMDF loader."""
+"""Kernel exports that nearly every driver depends on: counted strings, the KMDF loader."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
 
-from stackemu.emu.kernel.call import MAX_COPY, ApiCall, Bugcheck, Raised
+from stackemu.emu.kernel.call import ApiCall
 
-_STATUS_ACCESS_VIOLATION = 0xC0000005
 _MAX_STRING = 0xFFFC
-
-
-def _allocate(call: ApiCall) -> None:
-    call.eax = call.allocate(min(call.stack_words[1], MAX_COPY), zeroed=False) if call.succeeds else 0
-
-
-def _allocate_zeroed(call: ApiCall) -> None:
-    call.eax = call.allocate(min(call.stack_words[1], MAX_COPY)) if call.succeeds else 0
-
-
-def _bugcheck(call: ApiCall) -> None:
-    raise Bugcheck(call.stack_words[0])
-
-
-def _raise_status(call: ApiCall) -> None:
-    raise Raised(call.stack_words[0])
-
-
-def _raise_access_violation(_call: ApiCall) -> None:
-    raise Raised(_STATUS_ACCESS_VIOLATION)
 
 
 def _terminated(call: ApiCall, address: int, unit: int) -> int:
@@ -72,17 +51,6 @@ def _version_bind(call: ApiCall) -> None:
 
 
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
-    "ExAllocatePool": _allocate,
-    "ExAllocatePoolWithTag": _allocate,
-    "ExAllocatePoolWithQuota": _allocate,
-    "ExAllocatePoolWithQuotaTag": _allocate,
-    "ExAllocatePoolZero": _allocate_zeroed,
-    "ExAllocatePool2": _allocate,
-    "KeBugCheck": _bugcheck,
-    "KeBugCheckEx": _bugcheck,
-    "ExRaiseStatus": _raise_status,
-    "RtlRaiseStatus": _raise_status,
-    "ExRaiseAccessViolation": _raise_access_violation,
     "RtlInitUnicodeString": _init_string(2),
     "RtlInitAnsiString": _init_string(1),
     "RtlInitString": _init_string(1),

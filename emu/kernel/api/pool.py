@@ -54,10 +54,9 @@ def allocate_pool(context: Context, size: int, tag: int = 0, *, zeroed: bool = F
     """Return new pool that the driver is to free, 0 when there is none: page-aligned from a page on."""
     if size > MAX_ALLOCATION:
         return 0
-    if size < PAGE:
-        address = context.kernel.reserve(size)
-    else:
-        address = (context.kernel.reserve(size + PAGE) + PAGE - 1) & -PAGE
+    address = context.kernel.reserve(size if size < PAGE else size + PAGE)
+    if size >= PAGE:
+        address = (address + PAGE - 1) & -PAGE
     if address:
         context.state(Allocations).live[address] = Block(size, tag)
         if zeroed and size:
