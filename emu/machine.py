@@ -16,12 +16,13 @@ from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 from stackemu.emu.journal import Journal
 from stackemu.emu.kernel.call import BadAddress
+from stackemu.emu.kernel.driver_roots import driver_object_roots
 from stackemu.emu.kernel.families import ROLES
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import StubTable
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
-from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace
+from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
 from stackemu.emu.observation import Observation, Outcome, Share
 from stackemu.emu.processor import Processor
 
@@ -67,6 +68,14 @@ class Recording:
     events: Sequence[KernelEvent]
     read: Callable[[int, int], int]
     """Returns what memory holds after the run, as an unsigned number: (address, size in bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What runs start from: memory, and the emulated kernel's own state."""
+
+    memory: MemorySnapshot
+    kernel: bytes
 
 
 class Machine:
@@ -133,6 +142,11 @@ class Machine:
         self._space.keep()
         self._kernel.keep()
 
+    def collect_roots(self) -> tuple[Root, ...]:
+        """Return all roots known after the last run, those in the driver object's tables included."""
+        driver_object_roots(self._host.context())
+        return tuple(self._kernel.records.roots)
+
     def record(
         self,
         rva: int,
@@ -146,7 +160,7 @@ class Machine:
         if self._recorder is None:
             if self._recording is None:
                 self._recording = Machine(self._image, self._functions, self._pops_at_call, Mode.RECORDED)
-            self._recording._start_from(self)
+            self._recording.start_from(self.snapshot)
             return self._recording.record(rva, source, arguments, alignment=alignment, budget=budget)
         recorder = self._recorder
         recorder.begin(MAX_RECORDED)
@@ -166,12 +180,18 @@ class Machine:
         """Return a machine in the reference mode that starts runs from what this one does."""
         if self._reference is None:
             self._reference = Machine(self._image, self._functions, self._pops_at_call, Mode.STEPS)
-        self._reference._start_from(self)
+        self._reference.start_from(self.snapshot)
         return self._reference
 
-    def _start_from(self, other: Machine) -> None:
-        self._space.take(other._space)
-        self._kernel.take(other._kernel)
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return what runs start from."""
+        return Snapshot(self._space.snapshot, self._kernel.snapshot)
+
+    def start_from(self, snapshot: Snapshot) -> None:
+        """Let later runs start from a snapshot of a machine with the same image."""
+        self._space.start_from(snapshot.memory)
+        self._kernel.start_from(snapshot.kernel)
 
     def _call(self, rva: int, source: Input, arguments: Arguments | Root, alignment: int, budget: int) -> Observation:
         if self._space.reset():

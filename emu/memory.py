@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import unicorn
@@ -12,7 +13,7 @@ from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 STACK_LIMIT = 0xF8A10000
 """The lowest byte of the emulated kernel stack; a red zone to measure overflows lies below it."""
@@ -40,6 +41,14 @@ MAX_TOUCHED_PAGES = 192
 _R, _W, _X = unicorn.UC_PROT_READ, unicorn.UC_PROT_WRITE, unicorn.UC_PROT_EXEC
 _RW, _RX = _R | _W, _R | _X
 _HLT = b"\xf4"
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySnapshot:
+    """Pages that came into being, by address, and the image's writable pages."""
+
+    pages: Mapping[int, bytes]
+    image: Sequence[bytes]
 
 
 class AddressSpace:
@@ -144,15 +153,20 @@ class AddressSpace:
         engine.mem_write(STACK_BASE, bytes(STACK_TOP + STACK_ABOVE - STACK_BASE))
         return code_changed
 
-    def take(self, other: AddressSpace) -> None:
-        """Start from what `other`, of the same image, starts from."""
+    @property
+    def snapshot(self) -> MemorySnapshot:
+        """Return what `reset` goes back to."""
+        return MemorySnapshot(dict(self._kept), list(self._initial))
+
+    def start_from(self, snapshot: MemorySnapshot) -> None:
+        """Go back to a snapshot of a space with the same image; it becomes what `reset` goes back to."""
         self.reset()
-        for page in self._kept.keys() - other._kept.keys():
+        for page in self._kept.keys() - snapshot.pages.keys():
             self._engine.mem_unmap(page, PAGE)
-        for page in other._kept.keys() - self._kept.keys():
+        for page in snapshot.pages.keys() - self._kept.keys():
             self._engine.mem_map(page, PAGE, _RW)
-        self._kept = dict(other._kept)
-        self._initial = list(other._initial)
+        self._kept = dict(snapshot.pages)
+        self._initial = list(snapshot.image)
 
     @property
     def code_changed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stackemu.emu.code.flow import FunctionCode
@@ -124,7 +124,7 @@ class Explorer:
             self._blocks |= blocks
 
 
-def leaders_of(code: FunctionCode, blocks: Sequence[int]) -> set[int]:
+def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
     """Return the function's basic blocks that ran; a translated block can cover several."""
     seen: set[int] = set()
     for at in blocks:

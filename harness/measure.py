@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
 from stackemu.emu.inputs import Input, default_inputs
+from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
-from stackemu.harness.explore import Explorer
+from stackemu.harness.bring_up import BringUp, bring_up, entry_root
+from stackemu.harness.explore import Attempt, Explorer
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import residues
 
@@ -31,7 +35,18 @@ class RunSettings:
     explored: int = DEFAULT_EXPLORED
     budget: int = DEFAULT_BUDGET
     single_step: bool = False
+    initialise: bool = True
+    """Whether DriverEntry runs before anything else."""
     jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRuns:
+    """The deepest run of a function in one role: bytes, and how it ended."""
+
+    role: str
+    depth: int
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +58,34 @@ class FunctionRuns:
 
     rva: int
     best: Observation | None
-    chain: tuple[tuple[str, int], ...]
-    witness: str | None
-    own: int
-    runs: int
-    blocks_seen: int
-    reason: str
+    chain: tuple[tuple[str, int], ...] = ()
+    witness: str | None = None
+    own: int = 0
+    runs: int = 0
+    reason: str = ""
     """Why nothing was measured, or how runs ended that did not return; empty when all returned."""
-
     findings: tuple[str, ...] = ()
+    roles: tuple[RoleRuns, ...] = ()
+    """The deepest run in each role that the kernel calls the function in."""
+    blocks: frozenset[int] = frozenset()
+    """Addresses of all translated blocks that ran, in callees too."""
+    roots: frozenset[Root] = frozenset()
+    """Functions that the driver was seen to register."""
+    unmodelled: tuple[str, ...] = ()
+    """Kernel functions called whose results were the input's alone."""
 
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
         """Return the record of a function whose worker process died."""
-        return cls(rva, None, (), None, 0, 0, 0, f"crashed: {reason}")
+        return cls(rva, None, reason=f"crashed: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A function to measure, and the roles that the kernel calls it in."""
+
+    function: Function
+    roles: tuple[Root, ...] = ()
 
 
 class Measurer:
@@ -71,25 +100,23 @@ class Measurer:
         mode = Mode.STEPS if settings.single_step else Mode.BLOCKS
         self._machine = Machine(driver.image, driver.function_ranges(), self._model.pops_at_call, mode)
         self._inputs = default_inputs(settings.seed, settings.inputs)
+        self._fresh = self._machine.snapshot
+        self.bring_up = BringUp.skipped(None)
+        if settings.initialise:
+            self.bring_up = bring_up(self._machine, driver.image, settings.seed)
 
-    def measure(self, function: Function) -> FunctionRuns:
-        """Run one function on every input, at every entry alignment that matters, then look for more inputs."""
+    def measure(self, task: Task) -> FunctionRuns:
+        """Run one function on every input, at every entry alignment that matters, then look for more inputs.
+
+        A function that the kernel calls is run in each of its roles and in no other way.
+        """
+        function = task.function
         address = self._driver.image.base + function.rva
-        arguments = arguments_of(function.prototype)
-        variants = [(arguments, -residue % 64) for residue in residues(self._model.heights(address))]
-        budget = self._settings.budget
-
-        def run(source: Input, variant: int) -> Observation:
-            given, alignment = variants[variant]
-            return self._machine.call(function.rva, source, given, alignment=alignment, budget=budget)
-
-        def record(source: Input, variant: int) -> Recording:
-            given, alignment = variants[variant]
-            return self._machine.record(function.rva, source, given, alignment=alignment, budget=budget)
-
-        explorer = Explorer(self._model, address, run, record)
-        explorer.try_all(self._inputs, len(variants))
-        explorer.explore(self._settings.explored)
+        ways: Sequence[Arguments | Root] = task.roles or (arguments_of(function.prototype),)
+        alignments = [-residue % 64 for residue in residues(self._model.heights(address))]
+        variants = [(way, alignment) for way in ways for alignment in alignments]
+        with self._from_the_start(ways):
+            explorer = self._explore(function.rva, variants)
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
         source = next(attempt.source for attempt in explorer.attempts if attempt.observation is best)
@@ -100,10 +127,45 @@ class Measurer:
             witness=source.label,
             own=own,
             runs=len(observations),
-            blocks_seen=len(explorer.seen),
             reason=_endings(observations),
-            findings=breaches(observations, self._model.pops(address), self._restored(address)),
+            findings=(
+                *breaches(observations, self._model.pops(address), self._restored(address)),
+                *_union(observation.notes for observation in observations),
+            ),
+            roles=_by_role(variants, explorer.attempts),
+            blocks=frozenset().union(*(observation.blocks for observation in observations)),
+            roots=frozenset().union(*(observation.roots for observation in observations)),
+            unmodelled=_union(observation.unmodelled for observation in observations),
         )
+
+    def _explore(self, rva: int, variants: Sequence[tuple[Arguments | Root, int]]) -> Explorer:
+        budget = self._settings.budget
+
+        def run(source: Input, variant: int) -> Observation:
+            way, alignment = variants[variant]
+            return self._machine.call(rva, source, way, alignment=alignment, budget=budget)
+
+        def record(source: Input, variant: int) -> Recording:
+            way, alignment = variants[variant]
+            return self._machine.record(rva, source, way, alignment=alignment, budget=budget)
+
+        explorer = Explorer(self._model, self._driver.image.base + rva, run, record)
+        explorer.try_all(self._inputs, len(variants))
+        explorer.explore(self._settings.explored)
+        return explorer
+
+    @contextmanager
+    def _from_the_start(self, ways: Sequence[Arguments | Root]) -> Iterator[None]:
+        """Let DriverEntry start from the fresh image, not from what DriverEntry itself left behind."""
+        if ways != (entry_root(self._driver.image),):
+            yield
+            return
+        initialised = self._machine.snapshot
+        self._machine.start_from(self._fresh)
+        try:
+            yield
+        finally:
+            self._machine.start_from(initialised)
 
     def _restored(self, address: int) -> frozenset[str]:
         """Return the callee-saved registers that the function's code gives back."""
@@ -111,6 +173,22 @@ class Measurer:
 
     def _name(self, address: int) -> str:
         return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
+
+
+def _by_role(variants: Sequence[tuple[Arguments | Root, int]], attempts: Sequence[Attempt]) -> tuple[RoleRuns, ...]:
+    """Return the representative run of each role, in the order of the roles."""
+    observations: dict[str, list[Observation]] = {}
+    for attempt in attempts:
+        way, _ = variants[attempt.variant]
+        if isinstance(way, Root):
+            observations.setdefault(way.role, []).append(attempt.observation)
+    best = {role: representative(runs)[0] for role, runs in observations.items()}
+    return tuple(RoleRuns(role, one.depth, one.outcome.value) for role, one in best.items())
+
+
+def _union(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Return all texts once, in the order of their first appearance."""
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(texts)))
 
 
 def breaches(observations: Sequence[Observation], pops: int | None, restored: frozenset[str]) -> tuple[str, ...]:

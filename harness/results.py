@@ -72,6 +72,24 @@ class MeasuredFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Breaches of the calling convention that runs showed: registers not kept, arguments not popped."""
 
 
+class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A role that the kernel calls a function in: the depth of its deepest run, and how that run ended."""
+
+    role: str
+    depth: int
+    outcome: str
+
+
+class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
+    """How DriverEntry ended before anything was measured; `status` is the NTSTATUS that it returned."""
+
+    outcome: str
+    status: int | None
+    why: str | None
+    roots: int
+    """How many roles the driver had registered by then."""
+
+
 class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
     """One function: static and measured figures, reconciled into a verdict with its reason."""
 
@@ -87,6 +105,8 @@ class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     why: str | None
     witness: str | None
+    roles: tuple[RoleFigures, ...] = ()
+    """Every role that the kernel calls the function in; `root` is the deepest of them."""
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -114,6 +134,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, int | str | bool | None]
     functions: tuple[FunctionResult, ...]
     summary: Summary
+    initialisation: Initialisation | None = None
 
 
 def to_json(measurement: Measurement) -> bytes:

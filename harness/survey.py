@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackemu.emu.code.model import CodeModel
+from stackemu.emu.kernel.roots import Root
 from stackemu.emu.symbols.function import Function
-from stackemu.harness.measure import FunctionRuns, RunSettings
+from stackemu.harness.bring_up import entry_root
+from stackemu.harness.explore import leaders_of
+from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings, Task
 from stackemu.harness.reconcile import NOT_RUN, reconcile
 from stackemu.harness.results import (
     ChainFrame,
     DriverInfo,
     FunctionResult,
+    Initialisation,
     MeasuredFigures,
     Measurement,
+    RoleFigures,
     StaticFigures,
     Summary,
     SymbolsInfo,
 )
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import StaticResult, static_figures
-from stackemu.harness.workers import measure_all
+from stackemu.harness.workers import WorkerPool
 
 __all__ = ["RunSettings", "run_survey", "static_survey"]
+
+MAX_ROUNDS = 4
+"""How often functions are measured again because others registered them for new roles."""
+MAX_NAMED = 3
+"""Kernel functions that one reason names."""
 
 
 def static_survey(driver: Driver, functions: Sequence[Function]) -> Measurement:
@@ -53,24 +63,81 @@ def run_survey(
 
     `on_progress` is called with the number of functions done, their total and the last one's name.
     """
-    runs: dict[int, FunctionRuns] = {}
-    for function, observed in measure_all(driver, functions, settings):
-        runs[function.rva] = observed
-        on_progress(len(runs), len(functions), function.name)
+    with WorkerPool(driver, settings) as pool:
+        runs = _measure(driver, functions, pool, on_progress)
+        bring_up = pool.bring_up
     model = driver.code_model()
-    results = [_reconciled(driver, model, function, runs[function.rva]) for function in functions]
+    blocks = frozenset().union(*(one.blocks for one in runs.values()))
+    results = [_reconciled(driver, model, function, runs[function.rva], blocks) for function in functions]
     shown = {"seed": settings.seed, "inputs": settings.inputs, "budget": settings.budget}
-    return _document(driver, shown, results)
+    initialisation = Initialisation(
+        outcome=bring_up.outcome, status=bring_up.status, why=bring_up.why, roots=len(bring_up.roots)
+    )
+    return _document(driver, shown, results, initialisation)
 
 
-def _reconciled(driver: Driver, model: CodeModel, function: Function, runs: FunctionRuns) -> FunctionResult:
+def _measure(
+    driver: Driver,
+    functions: Sequence[Function],
+    pool: WorkerPool,
+    on_progress: Callable[[int, int, str], None],
+) -> dict[int, FunctionRuns]:
+    """Return the runs of each function by its RVA.
+
+    Roles that a function is seen to be registered for while others run are run in another round.
+    """
+    roots = set(pool.bring_up.roots) | {root for root in (entry_root(driver.image),) if root}
+    roles = _roles(driver, roots)
+    runs: dict[int, FunctionRuns] = {}
+    tasks = [Task(function, roles.get(function.rva, ())) for function in functions]
+    done = 0
+    for _ in range(MAX_ROUNDS):
+        for task, observed in pool.measure(tasks):
+            runs[task.function.rva] = observed
+            done += 1
+            on_progress(done, max(done, len(functions)), task.function.name)
+        known = roles
+        roots.update(*(one.roots for one in runs.values()))
+        roles = _roles(driver, roots)
+        tasks = [
+            Task(function, roles[function.rva])
+            for function in functions
+            if roles.get(function.rva, ()) != known.get(function.rva, ())
+        ]
+        if not tasks:
+            break
+    return runs
+
+
+def _roles(driver: Driver, roots: Iterable[Root]) -> dict[int, tuple[Root, ...]]:
+    """Return the roles of each function by its RVA; of several contexts of one role the first counts."""
+    found: dict[int, dict[str, Root]] = {}
+    for root in sorted(roots, key=lambda one: (one.address, one.role, one.kind, one.context)):
+        found.setdefault(root.address - driver.image.base, {}).setdefault(root.role, root)
+    return {rva: tuple(roles.values()) for rva, roles in found.items()}
+
+
+def _reconciled(
+    driver: Driver, model: CodeModel, function: Function, runs: FunctionRuns, blocks: frozenset[int]
+) -> FunctionResult:
+    """Return one function's result; `blocks` are the addresses of all blocks that ran, whatever was measured."""
     static = static_figures(model, function)
-    measured = _measured(runs, static)
-    verdict, why = reconcile(static.figures, measured, static.deepest_at, runs.reason)
-    return _result(driver, function, static.figures, measured, verdict, why, runs.witness)
+    seen = len(leaders_of(model.code(driver.image.base + function.rva), blocks))
+    measured = _measured(runs, static, seen)
+    reason = "; ".join(filter(None, (runs.reason, _unmodelled(runs.unmodelled))))
+    verdict, why = reconcile(static.figures, measured, static.deepest_at, reason)
+    return _result(driver, function, static.figures, measured, verdict, why, runs.witness, runs.roles)
 
 
-def _measured(runs: FunctionRuns, static: StaticResult) -> MeasuredFigures | None:
+def _unmodelled(names: Sequence[str]) -> str:
+    """Return which kernel functions answered as the input said, without doing their work."""
+    if not names:
+        return ""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"answered by the input alone: {', '.join(names[:MAX_NAMED])}{more}"
+
+
+def _measured(runs: FunctionRuns, static: StaticResult, seen: int) -> MeasuredFigures | None:
     best = runs.best
     if best is None:
         return None
@@ -81,7 +148,7 @@ def _measured(runs: FunctionRuns, static: StaticResult) -> MeasuredFigures | Non
         chain=tuple(ChainFrame(function=name, bytes=share) for name, share in runs.chain),
         instructions=best.instructions,
         runs=runs.runs,
-        blocks_seen=runs.blocks_seen,
+        blocks_seen=seen,
         blocks=static.blocks,
         findings=runs.findings,
     )
@@ -95,7 +162,9 @@ def _result(
     verdict: str,
     why: str | None,
     witness: str | None = None,
+    roles: Sequence[RoleRuns] = (),
 ) -> FunctionResult:
+    deepest = max(roles, key=lambda one: one.depth, default=None)
     return FunctionResult(
         name=function.name,
         module=driver.image.module,
@@ -103,17 +172,21 @@ def _result(
         address=driver.image.base + function.rva,
         size=function.size,
         prototype=str(function.prototype) if function.prototype is not None else None,
-        root=None,
+        root=deepest.role if deepest is not None else None,
         static=static,
         measured=measured,
         verdict=verdict,
         why=why,
         witness=witness,
+        roles=tuple(RoleFigures(role=one.role, depth=one.depth, outcome=one.outcome) for one in roles),
     )
 
 
 def _document(
-    driver: Driver, settings: Mapping[str, int | str | bool | None], results: Sequence[FunctionResult]
+    driver: Driver,
+    settings: Mapping[str, int | str | bool | None],
+    results: Sequence[FunctionResult],
+    initialisation: Initialisation | None = None,
 ) -> Measurement:
     image = driver.image
     symbols_path = str(driver.symbols_path) if driver.symbols_path is not None else None
@@ -129,6 +202,7 @@ def _document(
         settings=dict(settings),
         functions=tuple(results),
         summary=_summary(driver, results),
+        initialisation=initialisation,
     )
 
 

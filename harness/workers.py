@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from stackemu.emu.symbols.function import Function
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings
+from stackemu.harness.bring_up import BringUp
+from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
 from stackemu.harness.session import Driver
 
 PATIENCE = 120.0
@@ -23,52 +23,80 @@ _CONTEXT = multiprocessing.get_context()
 class _Worker:
     process: BaseProcess
     connection: Connection
-    function: Function | None = None
+    task: Task | None = None
 
 
-def measure_all(
-    driver: Driver, functions: Sequence[Function], settings: RunSettings
-) -> Iterator[tuple[Function, FunctionRuns]]:
-    """Yield each function with its runs as they are finished, in no particular order.
+class WorkerPool:
+    """Processes that measure functions of one driver, `settings.jobs` of them at most."""
 
-    Work is spread over `settings.jobs` processes. A process that crashes or hangs is replaced; its function
-    comes back with `crashed` set.
-    """
-    pending = list(reversed(functions))
-    workers: list[_Worker] = []
-    try:
-        while pending or any(worker.function for worker in workers):
-            while pending and len(workers) < max(1, min(settings.jobs, len(functions))):
-                workers.append(_start(driver, settings))
-            for worker in workers:
-                if worker.function is None and pending:
-                    worker.function = pending.pop()
-                    _send(worker)
-            yield from _collect(workers)
-    finally:
-        for worker in workers:
+    def __init__(self, driver: Driver, settings: RunSettings) -> None:
+        """Start the first worker and wait until it has brought the driver up.
+
+        A driver that takes the emulator down with it while it is brought up is measured without that.
+        """
+        self._driver = driver
+        self._settings = settings
+        self._workers: list[_Worker] = []
+        self.bring_up = self._first_bring_up()
+
+    def __enter__(self) -> WorkerPool:
+        """Return the pool itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all workers."""
+        for worker in self._workers:
             _end(worker)
 
-
-def _collect(workers: list[_Worker]) -> Iterator[tuple[Function, FunctionRuns]]:
-    """Wait for at least one busy worker and yield what came back; the dead are removed."""
-    busy = {worker.connection: worker for worker in workers if worker.function is not None}
-    ready = wait(list(busy), timeout=PATIENCE)
-    late = list(busy) if not ready else []
-    for connection in [*ready, *late]:
-        worker = busy[connection]  # type: ignore[index]
-        function = worker.function
-        assert function is not None  # noqa: S101 -- only busy workers are waited for
-        worker.function = None
+    def _first_bring_up(self) -> BringUp:
+        worker = _start(self._driver, self._settings)
         try:
-            if connection in late:
+            if not worker.connection.poll(PATIENCE):
                 raise EOFError
-            runs = worker.connection.recv()
+            result: BringUp = worker.connection.recv()
         except (EOFError, OSError):
-            workers.remove(worker)
             _end(worker)
-            runs = FunctionRuns.lost(function.rva, _epitaph(worker.process, connection in late))
-        yield function, runs
+            self._settings = replace(self._settings, initialise=False)
+            return BringUp("crashed", None, _epitaph(worker.process, was_late=worker.process.exitcode is None))
+        self._workers.append(worker)
+        return result
+
+    def measure(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, FunctionRuns]]:
+        """Yield each task with its runs as they are finished, in no particular order.
+
+        A process that crashes or hangs is replaced; its function comes back with `crashed` as its reason.
+        """
+        pending = list(reversed(tasks))
+        while pending or any(worker.task for worker in self._workers):
+            while pending and len(self._workers) < max(1, min(self._settings.jobs, len(tasks))):
+                self._workers.append(_start(self._driver, self._settings))
+            for worker in self._workers:
+                if worker.task is None and pending:
+                    worker.task = pending.pop()
+                    _send(worker)
+            yield from self._collect()
+
+    def _collect(self) -> Iterator[tuple[Task, FunctionRuns]]:
+        """Wait for at least one busy worker and yield what came back; the dead are removed."""
+        busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
+        ready = wait(list(busy), timeout=PATIENCE)
+        late = list(busy) if not ready else []
+        for connection in [*ready, *late]:
+            worker = busy[connection]  # type: ignore[index]
+            task = worker.task
+            assert task is not None  # noqa: S101 -- only busy workers are waited for
+            try:
+                if connection in late:
+                    raise EOFError
+                answer = worker.connection.recv()
+            except (EOFError, OSError):
+                self._workers.remove(worker)
+                _end(worker)
+                answer = FunctionRuns.lost(task.function.rva, _epitaph(worker.process, connection in late))
+            if isinstance(answer, BringUp):
+                continue  # the same as the first worker's: it depends on nothing but the settings
+            worker.task = None
+            yield task, answer
 
 
 def _epitaph(process: BaseProcess, was_late: bool) -> str:
@@ -90,7 +118,7 @@ def _start(driver: Driver, settings: RunSettings) -> _Worker:
 
 def _send(worker: _Worker) -> None:
     try:
-        worker.connection.send(worker.function)
+        worker.connection.send(worker.task)
     except OSError:
         return  # the worker is dead: reading from it will say so
 
@@ -105,9 +133,10 @@ def _serve(driver: Driver, settings: RunSettings, connection: Connection) -> Non
     """Measure functions until the other side closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
     measurer = Measurer(driver, settings)
+    connection.send(measurer.bring_up)
     while True:
         try:
-            function = connection.recv()
+            task = connection.recv()
         except EOFError:
             return
-        connection.send(measurer.measure(function))
+        connection.send(measurer.measure(task))

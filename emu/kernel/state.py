@@ -83,9 +83,14 @@ class KernelState:
             self._states = pickle.loads(self._kept)
             self._is_changed = False
 
-    def take(self, other: KernelState) -> None:
-        """Start from what `other` starts from."""
-        self._kept = other._kept
+    @property
+    def snapshot(self) -> bytes:
+        """Return what `reset` goes back to."""
+        return self._kept
+
+    def start_from(self, snapshot: bytes) -> None:
+        """Make a snapshot what `reset` goes back to."""
+        self._kept = snapshot
         self._is_changed = True
 
     def keep(self) -> None:

@@ -54,6 +54,7 @@ def run(
     single_step: Annotated[
         bool, typer.Option("--single-step", help="Watch every instruction: slow, the reference.")
     ] = False,
+    no_init: Annotated[bool, typer.Option("--no-init", help="Don't run DriverEntry before the functions.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure how much kernel stack a driver's functions really use, by running them.
@@ -71,7 +72,7 @@ def run(
     from stackemu.harness.survey import RunSettings, run_survey
 
     opened, selected = load(driver, symbols, func, target)
-    settings = RunSettings(seed=seed, jobs=jobs, single_step=single_step)
+    settings = RunSettings(seed=seed, jobs=jobs, single_step=single_step, initialise=not no_init)
     if inputs is not None:
         settings = replace(settings, inputs=inputs)
     with output.ProgressLine("measuring") as on_progress:

@@ -37,6 +37,7 @@ def run_notes(measurement: Measurement, shown: int, *, verbose: bool = False) ->
         notes.append(Note("verdicts", counts(summary.verdicts)))
     if summary.outcomes:
         notes.append(Note("outcomes", counts(summary.outcomes)))
+    notes += _initialisation(measurement)
     if summary.deepest is not None and summary.deepest_bytes is not None:
         notes.append(Note("deepest", f"{printable(summary.deepest)}, {_deepest_bytes(measurement)} bytes"))
     limit = None if verbose else SHOWN_LINES
@@ -93,6 +94,15 @@ def _functions_note(measurement: Measurement, shown: int, more: str) -> Note:
 def _settings_note(measurement: Measurement) -> Note:
     settings = (f"{name} {value}" for name, value in measurement.settings.items())
     return Note("settings", ", ".join(settings) or "none recorded")
+
+
+def _initialisation(measurement: Measurement) -> list[Note]:
+    """Return how DriverEntry ended, nothing when it succeeded or was not asked for."""
+    initialisation = measurement.initialisation
+    if initialisation is None or initialisation.why is None:
+        return []
+    text = f"{initialisation.outcome}: {initialisation.why}; other functions start from what it left behind"
+    return [Note("DriverEntry", printable(text))]
 
 
 def _deepest_bytes(measurement: Measurement) -> str:

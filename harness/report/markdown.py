@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from stackemu.harness.printable import printable
 from stackemu.harness.report import chain, figures
 from stackemu.harness.report.footer import Note, run_notes
+from stackemu.harness.report.roots import root_rows
 from stackemu.harness.results import FunctionResult, Measurement
 
 HEADER = (
     "| function | locals | frame | own/static | depth | deepest chain | verdict |\n"
     "| :--- | ---: | ---: | ---: | ---: | :--- | :--- |\n"
 )
+ROOTS_HEADER = "| depth | of 12 KiB | role | root |\n| ---: | ---: | :--- | :--- |\n"
 
 
 def render(measurement: Measurement, rows: Sequence[FunctionResult], *, verbose: bool = False) -> str:
@@ -26,7 +28,16 @@ def render(measurement: Measurement, rows: Sequence[FunctionResult], *, verbose:
     notes = run_notes(measurement, len(rows), verbose=verbose)
     footer = "".join(_bullet(note) for note in notes)
     title = f"### Kernel stack used by {_escaped(measurement.driver.name)}\n\n"
-    return f"{title}{header}{body}\n{footer}"
+    return f"{title}{header}{body}\n{_roots(measurement.functions, verbose)}{footer}"
+
+
+def _roots(rows: Sequence[FunctionResult], verbose: bool) -> str:
+    """Return the table of what the kernel itself calls, empty when no such function is shown."""
+    shown = root_rows(rows, verbose=verbose)
+    if not shown:
+        return ""
+    lines = [f"| {row.depth} | {row.share} | {_escaped(row.role)} | {_code_cell(row.function)} |\n" for row in shown]
+    return f"{ROOTS_HEADER}{''.join(lines)}\n"
 
 
 def _verbose_header() -> str:

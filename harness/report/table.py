@@ -17,6 +17,7 @@ from stackemu.harness.printable import printable
 from stackemu.harness.report import chain, figures
 from stackemu.harness.report.footer import Note, as_lines, run_notes
 from stackemu.harness.report.page import Page, to_text
+from stackemu.harness.report.roots import root_rows
 from stackemu.harness.results import FunctionResult, Measurement
 
 COLUMNS = ("depth", "own/static", "frame", "locals")
@@ -55,7 +56,18 @@ def render(measurement: Measurement, rows: Sequence[FunctionResult], page: Page,
         verdict = Text(row.verdict, style=VERDICT_STYLES.get(row.verdict, ""))
         table.add_row(*texts, verdict, _function_cell(row, room, verbose))
     notes = run_notes(measurement, len(rows), verbose=verbose)
-    return to_text([table, *footer(notes, page)], page)
+    return to_text([table, *_roots(measurement.functions, verbose), *footer(notes, page)], page)
+
+
+def _roots(rows: Sequence[FunctionResult], verbose: bool) -> list[RenderableType]:
+    """Return the table of what the kernel itself calls, nothing when no such function is shown."""
+    shown = root_rows(rows, verbose=verbose)
+    if not shown:
+        return []
+    table = plain_table(["depth", "of 12 KiB"], ["role", "root"])
+    for row in shown:
+        table.add_row(row.depth, row.share, row.role, row.function)
+    return [Text(), table]
 
 
 def plain_table(numbers: Sequence[str], texts: Sequence[str]) -> Table:
