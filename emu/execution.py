@@ -22,6 +22,8 @@ from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
 
 _MAX_BLOCK = 0x2000
+_UNTIL = 0xFFFFFFFF
+"""Where Unicorn stops by itself: an address that no code can have."""
 _FETCH_ERRORS = (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT)
 _EIP, _ESP = x86_const.UC_X86_REG_EIP, x86_const.UC_X86_REG_ESP
 
@@ -83,7 +85,7 @@ class Execution:
         while True:
             error = unicorn.UC_ERR_OK
             try:
-                engine.emu_start(address, 0xFFFFFFFF)
+                engine.emu_start(address, _UNTIL)
             except unicorn.UcError as failure:
                 error = failure.errno
             address = engine.reg_read(_EIP)
@@ -96,10 +98,11 @@ class Execution:
             stub = self._stub_at(address - 1)
             if stub is not None and error == unicorn.UC_ERR_OK:
                 return Reached(address - 1, engine.reg_read(_ESP), stub)
-            if error in _FETCH_ERRORS and address >= NULL_END:
+            is_fetch = error in _FETCH_ERRORS or address == _UNTIL
+            if is_fetch and address >= NULL_END:
                 probe.arrive(self._pointer, address)
                 return Reached(address, engine.reg_read(_ESP), None)
-            self._cut(address, in_fetch=error in _FETCH_ERRORS)
+            self._cut(address, in_fetch=is_fetch)
             return self._fault(error, address)
 
     def _describe(self, address: int, size: int) -> None:

@@ -82,6 +82,10 @@ class KernelState:
         if self._is_changed:
             self._states = pickle.loads(self._kept)
             self._is_changed = False
+        records = self._states.get(Records)
+        if isinstance(records, Records):
+            records.notes.clear()
+            records.unmodelled.clear()
 
     @property
     def snapshot(self) -> bytes:
