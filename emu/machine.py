@@ -279,5 +279,5 @@ class Machine:
             calls=self._host.calls,
             roots=tuple(records.roots),
             notes=tuple(records.notes),
-            unmodelled=tuple(records.unmodelled),
+            unmodelled=tuple(records.unmodelled.items()),
         )

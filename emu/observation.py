@@ -58,5 +58,6 @@ class Observation:
     """Functions that the driver asked to be called at, in this run and before it."""
     notes: tuple[str, ...] = ()
     """Odd behaviour that the emulated kernel noticed."""
-    unmodelled: tuple[str, ...] = ()
-    """Kernel functions called that have no behaviour: their results are the input's."""
+    unmodelled: tuple[tuple[str, int], ...] = ()
+    """Kernel functions called that have no behaviour, with the address behind the first call: their results are
+    the input's."""

@@ -13,7 +13,7 @@ import typer
 
 from stackemu.emu.errors import StackemuError
 from stackemu.harness import output
-from stackemu.harness.commands import run, static, symbols
+from stackemu.harness.commands import explain, run, static, symbols
 
 INTERRUPTED = 130
 """128 + SIGINT; typer, too, exits with it when a command is interrupted."""
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="run", epilog=run.EPILOG, short_help="Measure by running.")(run.run)
+app.command(name="explain", epilog=explain.EPILOG, short_help="Say what was not reached and why.")(explain.explain)
 app.command(name="static", epilog=static.EPILOG, short_help="List what the code reserves.")(static.static)
 app.command(name="symbols", epilog=symbols.EPILOG, short_help="List the functions.")(symbols.symbols)
 

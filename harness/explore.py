@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stackemu.emu.code.flow import FunctionCode
-from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, Flow
+from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.origins import Decision, Origin, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
@@ -87,14 +87,17 @@ class Explorer:
 
     def _open_decisions(self, recording: Recording) -> list[Decision]:
         """Return the transfers that could have led to blocks not seen, each place once."""
-        entry_esp = recording.steps[0][1][4] if recording.steps else 0
-        tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
         found: dict[tuple[int, int], Decision] = {}
-        for decision in tracer.decisions(recording.steps, recording.events):
+        for decision in self._decisions(recording):
             if decision.target not in self.seen and decision.target not in self._blocks and decision.origins:
                 found.setdefault((decision.address, decision.target), decision)
         # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
         return sorted(found.values(), key=lambda one: one.target not in self._code.leaders)
+
+    def _decisions(self, recording: Recording) -> Iterator[Decision]:
+        entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
+        tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
+        return tracer.decisions(recording.steps, recording.events)
 
     def _table_at(self, address: int) -> Sequence[int]:
         for table, count in self._code.tables:
@@ -122,6 +125,68 @@ class Explorer:
             self._queue.append(attempt)
             self.seen |= leaders
             self._blocks |= blocks
+
+    def open_branches(self) -> Iterator[OpenBranch]:
+        """Yield each transfer from code that ran to a block that never did, with what it waits for."""
+        for address, target in sorted(self._frontier()):
+            attempt = self._through(address)
+            if attempt is None:
+                continue
+            recording = self._record(attempt.source, attempt.variant)
+            wanted = [one for one in self._decisions(recording) if (one.address, one.target) == (address, target)]
+            places = [place for one in wanted for place in one.origins]
+            yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
+
+    def _frontier(self) -> Iterator[tuple[int, int]]:
+        """Yield (address of the transfer, leader never seen) for blocks that follow a block that ran."""
+        ran = leaders_of(self._code, self._blocks)
+        ends = {at for leader in ran for at in self._end_of(leader)}
+        for at in ends:
+            for target in self._code.successors.get(at, ()):
+                if target not in self.seen:
+                    yield at, target
+
+    def _end_of(self, leader: int) -> Iterator[int]:
+        """Yield the address of the instruction that ends the block of a leader."""
+        at = leader
+        while at in self._code.instructions:
+            if at in self._code.successors:
+                yield at
+                return
+            at = self._code.instructions[at].end
+            if at in self._code.leaders:
+                return
+
+    def _through(self, address: int) -> Attempt | None:
+        """Return the first attempt that ran the instruction that ends a block at `address`."""
+        for attempt in self.attempts:
+            for leader in leaders_of(self._code, attempt.observation.blocks):
+                if address in self._end_of(leader):
+                    return attempt
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBranch:
+    """A transfer at `address` that never went to `target`; `waits_for` says what would make it, in words."""
+
+    address: int
+    target: int
+    waits_for: tuple[str, ...]
+
+
+def _wait(origin: Origin, value: int, recording: Recording) -> str:
+    """Return in words that a place of the input would have to hold a value."""
+    esp = recording.steps[0][1][ESP]
+    if origin.kind == "memory":
+        if esp < origin.key <= esp + 4 * MAX_ARGUMENT_WORDS and (origin.key - esp) % 4 == 0:
+            return f"argument {(origin.key - esp) // 4} being {value:#x}"
+        return f"{origin.size} bytes at {origin.key:#010x} being {value:#x}"
+    if origin.kind == "register":
+        return f"{REGISTER_NAMES[origin.key].upper()} at entry being {value:#x}"
+    ordinal = origin.key if origin.kind == "api" else origin.key // 8
+    name = next((event.name for event in recording.events if event.ordinal == ordinal), "a kernel function")
+    return f"{name} answering {value:#x}"
 
 
 def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:

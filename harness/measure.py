@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
@@ -17,9 +18,11 @@ from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
 from stackemu.harness.bring_up import BringUp, bring_up, entry_root
-from stackemu.harness.explore import Attempt, Explorer
+from stackemu.harness.explore import Attempt, Explorer, OpenBranch
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import residues
+
+T = TypeVar("T")
 
 DEFAULT_INPUTS = 8
 DEFAULT_EXPLORED = 200
@@ -71,8 +74,12 @@ class FunctionRuns:
     """Addresses of all translated blocks that ran, in callees too."""
     roots: frozenset[Root] = frozenset()
     """Functions that the driver was seen to register."""
-    unmodelled: tuple[str, ...] = ()
-    """Kernel functions called whose results were the input's alone."""
+    unmodelled: tuple[tuple[str, int], ...] = ()
+    """Kernel functions called whose results were the input's alone, with the address behind a call."""
+    endings: tuple[tuple[str, int], ...] = ()
+    """Every way that runs ended in which did not return, with the number of runs, the most frequent first."""
+    open_branches: tuple[OpenBranch, ...] = ()
+    """Branches that never went on to code not seen, where the task asked for them."""
 
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
@@ -86,6 +93,8 @@ class Task:
 
     function: Function
     roles: tuple[Root, ...] = ()
+    explain: bool = False
+    """Whether to say what the code that was not reached waits for."""
 
 
 class Measurer:
@@ -117,6 +126,7 @@ class Measurer:
         variants = [(way, alignment) for way in ways for alignment in alignments]
         with self._from_the_start(ways):
             explorer = self._explore(function.rva, variants)
+            open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
         source = next(attempt.source for attempt in explorer.attempts if attempt.observation is best)
@@ -127,7 +137,7 @@ class Measurer:
             witness=source.label,
             own=own,
             runs=len(observations),
-            reason=_endings(observations),
+            reason=_reason(observations),
             findings=(
                 *breaches(observations, self._model.pops(address), self._restored(address)),
                 *_union(observation.notes for observation in observations),
@@ -135,7 +145,9 @@ class Measurer:
             roles=_by_role(variants, explorer.attempts),
             blocks=frozenset().union(*(observation.blocks for observation in observations)),
             roots=frozenset().union(*(observation.roots for observation in observations)),
-            unmodelled=_union(observation.unmodelled for observation in observations),
+            unmodelled=tuple(dict(_union(observation.unmodelled for observation in observations)).items()),
+            endings=_endings(observations),
+            open_branches=open_branches,
         )
 
     def _explore(self, rva: int, variants: Sequence[tuple[Arguments | Root, int]]) -> Explorer:
@@ -186,9 +198,9 @@ def _by_role(variants: Sequence[tuple[Arguments | Root, int]], attempts: Sequenc
     return tuple(RoleRuns(role, one.depth, one.outcome.value) for role, one in best.items())
 
 
-def _union(texts: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """Return all texts once, in the order of their first appearance."""
-    return tuple(dict.fromkeys(itertools.chain.from_iterable(texts)))
+def _union(items: Iterable[Iterable[T]]) -> tuple[T, ...]:
+    """Return all items once, in the order of their first appearance."""
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(items)))
 
 
 def breaches(observations: Sequence[Observation], pops: int | None, restored: frozenset[str]) -> tuple[str, ...]:
@@ -229,18 +241,24 @@ def representative(observations: Sequence[Observation]) -> tuple[Observation, in
     return max(deep_enough, key=lambda one: (one.outcome is Outcome.RETURNED, one.depth)), own
 
 
-def _endings(observations: Sequence[Observation]) -> str:
-    """Return how runs ended that did not return, the most frequent way first; empty when all returned."""
+def _endings(observations: Sequence[Observation]) -> tuple[tuple[str, int], ...]:
+    """Return the ways that runs ended in which did not return, with their numbers, the most frequent first."""
     others = Counter(
         f"{one.outcome.value}: {one.why}" if one.why else one.outcome.value
         for one in observations
         if one.outcome is not Outcome.RETURNED
     )
-    if not others:
+    return tuple(sorted(others.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _reason(observations: Sequence[Observation]) -> str:
+    """Return how runs ended that did not return, in one line; empty when all returned."""
+    endings = _endings(observations)
+    if not endings:
         return ""
-    text, _ = min(others.items(), key=lambda item: (-item[1], item[0]))
-    total = others.total()
-    return f"{total} of {len(observations)} runs did not return ({text}{'; …' if len(others) > 1 else ''})"
+    total = sum(count for _, count in endings)
+    more = "; …" if len(endings) > 1 else ""
+    return f"{total} of {len(observations)} runs did not return ({endings[0][0]}{more})"
 
 
 _NARROW = ("char", "short", "int", "long", "bool", "unsigned", "enum", "BOOLEAN", "ULONG", "NTSTATUS", "wchar_t")

@@ -66,9 +66,7 @@ def run_survey(
     with WorkerPool(driver, settings) as pool:
         runs = _measure(driver, functions, pool, on_progress)
         bring_up = pool.bring_up
-    model = driver.code_model()
-    blocks = frozenset().union(*(one.blocks for one in runs.values()))
-    results = [_reconciled(driver, model, function, runs[function.rva], blocks) for function in functions]
+    results = _results(driver, functions, runs)
     shown = {"seed": settings.seed, "inputs": settings.inputs, "budget": settings.budget}
     initialisation = Initialisation(
         outcome=bring_up.outcome, status=bring_up.status, why=bring_up.why, roots=len(bring_up.roots)
@@ -76,11 +74,31 @@ def run_survey(
     return _document(driver, shown, results, initialisation)
 
 
+def explained_survey(
+    driver: Driver,
+    functions: Sequence[Function],
+    settings: RunSettings,
+    on_progress: Callable[[int, int, str], None],
+) -> list[tuple[FunctionResult, FunctionRuns]]:
+    """Measure `functions` as `run_survey` does; the runs say what the code not reached waits for."""
+    with WorkerPool(driver, settings) as pool:
+        runs = _measure(driver, functions, pool, on_progress, explain=True)
+    return [(result, runs[result.rva]) for result in _results(driver, functions, runs)]
+
+
+def _results(driver: Driver, functions: Sequence[Function], runs: Mapping[int, FunctionRuns]) -> list[FunctionResult]:
+    model = driver.code_model()
+    blocks = frozenset().union(*(one.blocks for one in runs.values()))
+    return [_reconciled(driver, model, function, runs[function.rva], blocks) for function in functions]
+
+
 def _measure(
     driver: Driver,
     functions: Sequence[Function],
     pool: WorkerPool,
     on_progress: Callable[[int, int, str], None],
+    *,
+    explain: bool = False,
 ) -> dict[int, FunctionRuns]:
     """Return the runs of each function by its RVA.
 
@@ -89,7 +107,7 @@ def _measure(
     roots = set(pool.bring_up.roots) | {root for root in (entry_root(driver.image),) if root}
     roles = _roles(driver, roots)
     runs: dict[int, FunctionRuns] = {}
-    tasks = [Task(function, roles.get(function.rva, ())) for function in functions]
+    tasks = [Task(function, roles.get(function.rva, ()), explain) for function in functions]
     done = 0
     for _ in range(MAX_ROUNDS):
         for task, observed in pool.measure(tasks):
@@ -100,7 +118,7 @@ def _measure(
         roots.update(*(one.roots for one in runs.values()))
         roles = _roles(driver, roots)
         tasks = [
-            Task(function, roles[function.rva])
+            Task(function, roles[function.rva], explain)
             for function in functions
             if roles.get(function.rva, ()) != known.get(function.rva, ())
         ]
@@ -124,7 +142,7 @@ def _reconciled(
     static = static_figures(model, function)
     seen = len(leaders_of(model.code(driver.image.base + function.rva), blocks))
     measured = _measured(runs, static, seen)
-    reason = "; ".join(filter(None, (runs.reason, _unmodelled(runs.unmodelled))))
+    reason = "; ".join(filter(None, (runs.reason, _unmodelled([name for name, _ in runs.unmodelled]))))
     verdict, why = reconcile(static.figures, measured, static.deepest_at, reason)
     return _result(driver, function, static.figures, measured, verdict, why, runs.witness, runs.roles)
 

@@ -5,7 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel import objects
-from stackemu.emu.kernel.api import basics, exceptions, interlocked, irql, pool, raising, runtime, slists
+from stackemu.emu.kernel.api import (
+    basics,
+    clock,
+    dispatcher,
+    dpc,
+    exceptions,
+    interlocked,
+    irql,
+    notify,
+    pool,
+    raising,
+    runtime,
+    slists,
+    stack,
+    threads,
+    timers,
+    waits,
+    work_items,
+)
+from stackemu.emu.kernel.api.wdf import functions as wdf
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.typed_results import answer
@@ -19,11 +38,28 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **irql.BEHAVIOURS,
     **interlocked.BEHAVIOURS,
     **slists.BEHAVIOURS,
+    **dispatcher.BEHAVIOURS,
+    **waits.BEHAVIOURS,
+    **dpc.BEHAVIOURS,
+    **timers.BEHAVIOURS,
+    **clock.BEHAVIOURS,
+    **threads.BEHAVIOURS,
+    **notify.BEHAVIOURS,
+    **work_items.BEHAVIOURS,
+    **stack.BEHAVIOURS,
+    **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **objects.ROLES,
+    **wdf.ROLES,
+    **dpc.ROLES,
+    **timers.ROLES,
+    **threads.ROLES,
+    **notify.ROLES,
+    **work_items.ROLES,
+    **stack.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 
@@ -39,5 +75,5 @@ def perform(call: ApiCall) -> None:
     if behaviour is not None:
         behaviour(call)
         return
-    call.kernel.records.unmodelled.setdefault(call.name)
+    call.kernel.records.unmodelled.setdefault(call.name, call.return_address)
     answer(call)

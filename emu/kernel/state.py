@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stackemu.emu.image import Image
+from stackemu.emu.inputs import PAGE
 from stackemu.emu.kernel.roots import Root
 
 POOL_BASE = 0x85000000
@@ -31,8 +32,9 @@ class Records:
 
     roots: dict[Root, None] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
-    unmodelled: dict[str, None] = field(default_factory=dict)
-    """Kernel functions without behaviour of their own that were called: the input decided their results."""
+    unmodelled: dict[str, int] = field(default_factory=dict)
+    """Kernel functions without behaviour of their own that were called, with the address behind the first call:
+    the input decided their results."""
 
 
 class KernelState:
@@ -98,5 +100,10 @@ class KernelState:
         self._is_changed = True
 
     def keep(self) -> None:
-        """Make the present state what `reset` goes back to."""
+        """Make the present state what `reset` goes back to.
+
+        Later allocations lie in pages of their own, so that their first content is that of later inputs.
+        """
+        pool = self.of(Pool)
+        pool.next = (pool.next + PAGE - 1) & -PAGE
         self._kept = pickle.dumps(self._states)
