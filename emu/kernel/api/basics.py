@@ -1,4 +1,4 @@
-"""Kernel exports that nearly every driver depends on: counted strings, the KMDF loader."""
+"""Kernel exports that nearly every driver depends on: counted strings."""
 
 from __future__ import annotations
 
@@ -44,16 +44,9 @@ def _copy_unicode_string(call: ApiCall) -> None:
     call.write(destination, struct.pack("<H", length))
 
 
-def _version_bind(call: ApiCall) -> None:
-    """WdfVersionBind: the framework's table is bound before any driver code runs, its globals here."""
-    call.put_u32(call.stack_words[3], call.allocate(0x40))
-    call.eax = 0
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "RtlInitUnicodeString": _init_string(2),
     "RtlInitAnsiString": _init_string(1),
     "RtlInitString": _init_string(1),
     "RtlCopyUnicodeString": _copy_unicode_string,
-    "WdfVersionBind": _version_bind,
 }

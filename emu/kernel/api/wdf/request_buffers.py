@@ -1,0 +1,192 @@
+"""The buffers of a request: as system memory, as WDFMEMORY, as MDL, and the user's own addresses.
+
+How each function treats the methods of passing buffers is said in "Accessing Data Buffers in WDF Drivers"
+(learn.microsoft.com).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from stackemu.emu.kernel.api.wdf.handles import WdfObject, find, make
+from stackemu.emu.kernel.api.wdf.requests import (
+    MAX_LENGTH,
+    METHOD_BUFFERED,
+    METHOD_NEITHER,
+    READ,
+    REQUEST,
+    WRITE,
+    length,
+    method,
+)
+from stackemu.emu.kernel.api.wdf.shapes import (
+    STATUS_BUFFER_TOO_SMALL,
+    STATUS_INVALID_DEVICE_REQUEST,
+    Behaviour,
+)
+from stackemu.emu.kernel.call import MAX_COPY, USER_END, ApiCall, Context
+
+_USER_BUFFERS = {"input": 0x00A10000, "output": 0x00A80000}
+"""Where user mode's buffers lie; they come into being when touched."""
+_PAGE = 0x1000
+_MDL_MAPPED = 0x1 | 0x2 | 0x4
+"""MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED and MDL_SOURCE_IS_NONPAGED_POOL (wdm.h)."""
+_STATUS_ACCESS_VIOLATION = 0xC0000005
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A request's buffer in system memory, in bytes."""
+
+    address: int
+    size: int
+
+
+def buffer_of(context: Context, request: WdfObject, which: str, minimum: int = 0) -> Buffer | int:
+    """Return the `input` or `output` buffer mapped for the kernel, or the NTSTATUS that says why there is none."""
+    passing = method(request)
+    if passing == METHOD_NEITHER or not _has(request, which):
+        return STATUS_INVALID_DEVICE_REQUEST
+    size = length(context, request, which, minimum)
+    if size == 0 or size < minimum:
+        return STATUS_BUFFER_TOO_SMALL
+    name = f"{which} buffer"
+    if not request.get(name):
+        other = "output" if which == "input" else "input"
+        room = max(size, length(context, request, other)) if passing == METHOD_BUFFERED else size
+        address = context.allocate(min(room, MAX_COPY), zeroed=False)
+        request.values[name] = address
+        if passing == METHOD_BUFFERED:  # one system buffer carries both ways
+            request.values[f"{other} buffer"] = address
+    return Buffer(request.get(name), size)
+
+
+def _has(request: WdfObject, which: str) -> bool:
+    """Return whether requests of this type have such a buffer at all."""
+    kind = request.values.get("type")
+    return not (kind == READ and which == "input") and not (kind == WRITE and which == "output")
+
+
+def _retrieve_buffer(which: str) -> Behaviour:
+    def behave(call: ApiCall) -> None:
+        handle, minimum, out, size_out = call.arguments[1:5]
+        if not call.succeeds:
+            call.fail()
+            return
+        found = buffer_of(call, find(call, handle, REQUEST), which, minimum)
+        if isinstance(found, int):
+            call.complete(found)
+            return
+        call.put_u32(out, found.address)
+        call.put_optional(size_out, found.size)
+
+    return behave
+
+
+def _retrieve_memory(which: str) -> Behaviour:
+    def behave(call: ApiCall) -> None:
+        request = find(call, call.arguments[1], REQUEST)
+        if not call.succeeds:
+            call.fail()
+            return
+        found = buffer_of(call, request, which)
+        if isinstance(found, int):
+            call.complete(found)
+            return
+        name = f"{which} memory"
+        if not request.get(name):
+            request.values[name] = memory_over(call, found, request.handle).handle
+        call.put_u32(call.arguments[2], request.get(name))
+
+    return behave
+
+
+def memory_over(context: Context, buffer: Buffer, parent: int) -> WdfObject:
+    """Return a new WDFMEMORY over a buffer."""
+    made = make(context, "WDFMEMORY", parent)
+    made.values.update({"buffer": buffer.address, "size": buffer.size})
+    return made
+
+
+def _retrieve_mdl(which: str) -> Behaviour:
+    def behave(call: ApiCall) -> None:
+        request = find(call, call.arguments[1], REQUEST)
+        if not call.succeeds:
+            call.fail()
+            return
+        found = buffer_of(call, request, which)
+        if isinstance(found, int):
+            call.complete(found)
+            return
+        name = f"{which} mdl"
+        if not request.get(name):
+            request.values[name] = _mdl_over(call, found)
+        call.put_u32(call.arguments[2], request.get(name))
+
+    return behave
+
+
+def _mdl_over(context: Context, buffer: Buffer) -> int:
+    pages = (buffer.address % _PAGE + buffer.size + _PAGE - 1) // _PAGE
+    mdl = context.new("MDL", 4 * pages)
+    mdl["Size"] = mdl.layout.size + 4 * pages
+    mdl["MdlFlags"] = _MDL_MAPPED
+    mdl["MappedSystemVa"] = buffer.address
+    mdl["StartVa"] = buffer.address & -_PAGE
+    mdl["ByteOffset"] = buffer.address % _PAGE
+    mdl["ByteCount"] = buffer.size
+    return mdl.address
+
+
+def _retrieve_user(which: str) -> Behaviour:
+    """Only requests of METHOD_NEITHER have user addresses; these are where user mode may write meanwhile."""
+
+    def behave(call: ApiCall) -> None:
+        handle, minimum, out, size_out = call.arguments[1:5]
+        request = find(call, handle, REQUEST)
+        if not call.succeeds:
+            call.fail()
+            return
+        if method(request) not in (METHOD_NEITHER, None) or not _has(request, which):
+            call.complete(STATUS_INVALID_DEVICE_REQUEST)
+            return
+        size = length(call, request, which, minimum)
+        if size == 0 or size < minimum:
+            call.complete(STATUS_BUFFER_TOO_SMALL)
+            return
+        request.values[f"user {which}"] = _USER_BUFFERS[which]
+        call.put_u32(out, _USER_BUFFERS[which])
+        call.put_optional(size_out, size)
+
+    return behave
+
+
+def _probe_and_lock(call: ApiCall) -> None:
+    """Both functions fail for addresses outside user mode; the memory object shows a kernel mapping."""
+    handle, address, size, out = call.arguments[1:5]
+    if not call.succeeds:
+        call.fail()
+        return
+    if not address or address + size > USER_END:
+        call.complete(_STATUS_ACCESS_VIOLATION)
+        return
+    room = min(size, MAX_COPY)
+    mapped = call.allocate(room, zeroed=False)
+    if room <= MAX_LENGTH:
+        call.write(mapped, call.read(address, room) if room else b"")
+    call.put_u32(out, memory_over(call, Buffer(mapped, size), handle).handle)
+
+
+BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
+    "WdfRequestRetrieveInputBuffer": _retrieve_buffer("input"),
+    "WdfRequestRetrieveOutputBuffer": _retrieve_buffer("output"),
+    "WdfRequestRetrieveInputMemory": _retrieve_memory("input"),
+    "WdfRequestRetrieveOutputMemory": _retrieve_memory("output"),
+    "WdfRequestRetrieveInputWdmMdl": _retrieve_mdl("input"),
+    "WdfRequestRetrieveOutputWdmMdl": _retrieve_mdl("output"),
+    "WdfRequestRetrieveUnsafeUserInputBuffer": _retrieve_user("input"),
+    "WdfRequestRetrieveUnsafeUserOutputBuffer": _retrieve_user("output"),
+    "WdfRequestProbeAndLockUserBufferForRead": _probe_and_lock,
+    "WdfRequestProbeAndLockUserBufferForWrite": _probe_and_lock,
+}
