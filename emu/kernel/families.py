@@ -25,7 +25,6 @@ from stackemu.emu.kernel.api import (
     work_items,
 )
 from stackemu.emu.kernel.api.wdf import functions as wdf
-from stackemu.emu.kernel.api.wdf import functions as wdf
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.typed_results import answer
@@ -49,13 +48,11 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **work_items.BEHAVIOURS,
     **stack.BEHAVIOURS,
     **wdf.BEHAVIOURS,
-    **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **objects.ROLES,
-    **wdf.ROLES,
     **wdf.ROLES,
     **dpc.ROLES,
     **timers.ROLES,
