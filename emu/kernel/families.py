@@ -11,8 +11,10 @@ from stackemu.emu.kernel.api import (
     dispatcher,
     dpc,
     exceptions,
+    filtering_platform,
     interlocked,
     irql,
+    net_buffers,
     notify,
     pool,
     raising,
@@ -47,12 +49,15 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **notify.BEHAVIOURS,
     **work_items.BEHAVIOURS,
     **stack.BEHAVIOURS,
+    **net_buffers.BEHAVIOURS,
+    **filtering_platform.BEHAVIOURS,
     **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **objects.ROLES,
+    **filtering_platform.ROLES,
     **wdf.ROLES,
     **dpc.ROLES,
     **timers.ROLES,
