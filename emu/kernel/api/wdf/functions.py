@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from stackemu.emu.kernel.api.wdf import (
     device_init,
     devices,
+    dma,
     driver,
+    interrupts,
     memory,
     objects,
     queues,
+    registry,
     request_buffers,
     requests,
+    resources,
     synchronization,
+    targets,
+    usb,
+    wmi,
 )
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
@@ -28,6 +35,13 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **request_buffers.BEHAVIOURS,
     **memory.BEHAVIOURS,
     **synchronization.BEHAVIOURS,
+    **interrupts.BEHAVIOURS,
+    **dma.BEHAVIOURS,
+    **registry.BEHAVIOURS,
+    **resources.BEHAVIOURS,
+    **targets.BEHAVIOURS,
+    **usb.BEHAVIOURS,
+    **wmi.BEHAVIOURS,
 }
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
@@ -37,5 +51,11 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **queues.ROLES,
     **requests.ROLES,
     **synchronization.ROLES,
+    **interrupts.ROLES,
+    **dma.ROLES,
+    **resources.ROLES,
+    **targets.ROLES,
+    **usb.ROLES,
+    **wmi.ROLES,
 }
 """Each kind of root is the documented name of its callback."""

@@ -28,6 +28,8 @@ class WdfObject:
     parent: int = 0
     is_foreign: bool = False
     """Whether the framework never made it: its past is the input's."""
+    has_past: bool = False
+    """Whether callbacks that did not run here may have given it contexts."""
     is_deleted: bool = False
     references: int = 1
     children: list[int] = field(default_factory=list)
@@ -148,7 +150,7 @@ def typed_context(context: Context, handle: int, type_address: int) -> int:
     owner = find(context, handle, "WDFOBJECT")
     info = config(context, type_address, CONTEXT_TYPE_INFO)
     unique = info["UniqueType"] or type_address
-    if unique in owner.contexts or not owner.is_foreign:
+    if unique in owner.contexts or not (owner.is_foreign or owner.has_past):
         return owner.contexts.get(unique, 0)
     return put_context(context, owner, unique, info["ContextSize"], zeroed=False)
 

@@ -30,6 +30,8 @@ from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 
 QUEUE = "WDFQUEUE"
+_MAX_WAITING = 2
+"""Requests that a queue gives out beyond those that were put into it."""
 _ANY_TYPE = (DEVICE_CONTROL, READ, WRITE, CREATE, INTERNAL_DEVICE_CONTROL)
 _STOP_ACTIONS = (1, 2, 0x10000001, 0x10000002)
 """WdfRequestStopActionSuspend and …Purge, with and without WdfRequestStopRequestCancelable."""
@@ -96,10 +98,16 @@ def _retrieve_next(call: ApiCall) -> None:
     if queue.items:
         call.put_u32(out, queue.items.pop(0))
         return
-    if not call.succeeds or call.draw(3) & 1:
+    if not _has_waiting(call, queue):
         call.complete(STATUS_NO_MORE_ENTRIES)
         return
     call.put_u32(out, _waiting(call, queue).handle)
+
+
+def _has_waiting(call: ApiCall, queue: WdfObject) -> bool:
+    """Return whether the input says that one more request waits; a driver that asks for all comes to an end."""
+    queue.values["asked"] = queue.get("asked") + 1
+    return call.succeeds and queue.get("asked") <= _MAX_WAITING
 
 
 def _waiting(context: Context, queue: WdfObject) -> WdfObject:
@@ -110,9 +118,9 @@ def _waiting(context: Context, queue: WdfObject) -> WdfObject:
 
 
 def _find_request(call: ApiCall) -> None:
-    queue, _, _, _, out = call.arguments[1:6]
-    if call.succeeds and call.draw(3) & 1 == 0:
-        call.put_u32(out, _waiting(call, find(call, queue, QUEUE)).handle)
+    queue, out = find(call, call.arguments[1], QUEUE), call.arguments[5]
+    if _has_waiting(call, queue):
+        call.put_u32(out, _waiting(call, queue).handle)
     else:
         call.complete(STATUS_NO_MORE_ENTRIES)
 
@@ -225,6 +233,22 @@ def _preprocess(context: Context, root: Root) -> Words:
     return Words((device.handle, irp))
 
 
+def _dispatch(context: Context, root: Root) -> Words:
+    """(Device, MajorFunction, MinorFunction, Code, DriverContext, Irp, DispatchContext)."""
+    handle, major, word = root.context
+    device = find(context, handle, "WDFDEVICE")
+    request = new_request(context, major, device, fresh=True)
+    return Words((device.handle, major, 0, request.get("ioctl"), word, irp_of(context, request), context.draw(4)))
+
+
+def _configure_dispatch(call: ApiCall) -> None:
+    device, _, major, callback, word = call.arguments[1:6]
+    if call.succeeds:
+        call.root(callback, "EvtDeviceWdmIrpDispatch", "EvtDeviceWdmIrpDispatch", device, major & 0xFF, word)
+    else:
+        call.fail()
+
+
 def _file_name(call: ApiCall) -> None:
     """WdfFileObjectGetFileName answers with a UNICODE_STRING that the framework owns."""
     file = find(call, call.arguments[1], "WDFFILEOBJECT")
@@ -255,6 +279,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "WdfIoQueueCreate": _queue_create,
     "WdfDeviceGetDefaultQueue": _default_queue,
     "WdfDeviceConfigureRequestDispatching": status_only,
+    "WdfDeviceConfigureWdmIrpDispatchCallback": _configure_dispatch,
     "WdfDeviceEnqueueRequest": _enqueue,
     "WdfIoQueueGetDevice": refers_to(QUEUE, "device", "WDFDEVICE"),
     "WdfIoQueueGetState": _get_state,
@@ -296,5 +321,6 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "EvtFileClose": _file_end,
     "EvtFileCleanup": _file_end,
     "EvtIoInCallerContext": _in_caller_context,
+    "EvtDeviceWdmIrpDispatch": _dispatch,
     "EvtDeviceWdmIrpPreprocess": _preprocess,
 }

@@ -50,9 +50,10 @@ _STACK_SIZE = 2
 def new_request(context: Context, kind: int, owner: WdfObject | None, *, fresh: bool = False) -> WdfObject:
     """Return a request as the I/O manager sends it, of a WDF_REQUEST_TYPE and for a device or a queue's device.
 
-    Contexts of a `fresh` request are zeros; those of others hold what earlier callbacks may have left there.
+    Contexts of a `fresh` request are zeros; those of others are what earlier callbacks may have left there.
     """
     made = make(context, REQUEST)
+    made.has_past = not fresh
     values = made.values
     values["type"] = kind
     values["output length"] = choose(context, 0, 0, MAX_LENGTH) if kind in _WITH_OUTPUT else 0
@@ -85,7 +86,7 @@ def new_file_object(context: Context, device: WdfObject | None, *, fresh: bool) 
     if device is not None:
         made.values["device"] = device.handle
         add_context(context, made, attributes(context, device.get("file attributes")), zeroed=fresh)
-    made.is_foreign = device is None or not device.get("file attributes")
+    made.has_past = not fresh
     return made
 
 
