@@ -13,8 +13,17 @@ from stackemu.emu.observation import Observation, Outcome
 BUDGET = 2_000_000
 """Instructions that DriverEntry and each setup callback may take."""
 MAX_SETUP_CALLS = 32
-SETUP_KINDS = ("add-device", "wdf-device-add", "flt-instance-setup", "reinitialize")
-"""Kinds of roots that the kernel calls before a driver has anything else to do, in this order."""
+SETUP_ROLES = (
+    "AddDevice",
+    "EvtDriverDeviceAdd",
+    "EvtDevicePrepareHardware",
+    "EvtDeviceD0Entry",
+    "InstanceSetupCallback",
+    "IRP_MJ_CREATE",
+    "EvtDeviceFileCreate",
+)
+"""Roles that the kernel calls before a driver has anything else to do, in this order."""
+_WITHOUT_STATUS = frozenset({"EvtDeviceFileCreate"})
 _ERROR = 0x80000000
 _STYLES = (Style.ZEROS, Style.SMALL, Style.MIXED, Style.POINTERS)
 
@@ -79,12 +88,13 @@ def _set_up(machine: Machine, image: Image, source: Input, roots: tuple[Root, ..
     """Call the setup callbacks as far as they are known, and those that they register in turn."""
     done: set[Root] = set()
     for _ in range(MAX_SETUP_CALLS):
-        waiting = [root for kind in SETUP_KINDS for root in roots if root.kind == kind and root not in done]
+        waiting = [root for role in SETUP_ROLES for root in roots if root.role == role and root not in done]
         if not waiting:
             break
         root = waiting[0]
         done.add(root)
-        if _succeeded(_call(machine, image, root, source)):
+        observation = _call(machine, image, root, source)
+        if _succeeded(observation) or (root.role in _WITHOUT_STATUS and observation.outcome is Outcome.RETURNED):
             roots = machine.collect_roots()
             machine.keep()
     return roots
