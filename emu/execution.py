@@ -17,7 +17,7 @@ from stackemu.emu.engine import engine_pointer, hook_time
 from stackemu.emu.faults import Fault
 from stackemu.emu.inputs import PAGE, Input, Style
 from stackemu.emu.kernel.call import BadAddress
-from stackemu.emu.memory import NULL_END, STACK_BASE, STACK_LIMIT, AddressSpace
+from stackemu.emu.memory import NULL_END, STACK_BASE, STACK_LIMIT, STACK_TOP, AddressSpace
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
 
@@ -101,6 +101,8 @@ class Execution:
             is_fetch = error in _FETCH_ERRORS or address == _UNTIL
             if is_fetch and address >= NULL_END:
                 probe.arrive(self._pointer, address)
+                if reason := probe.take_reason():
+                    raise Stop(*self._probe_stop(reason))
                 return Reached(address, engine.reg_read(_ESP), None)
             self._cut(address, in_fetch=is_fetch)
             return self._fault(error, address)
@@ -123,6 +125,8 @@ class Execution:
             effect.align_at,
             effect.aligned_low,
             effect.exact,
+            effect.peak,
+            effect.tail_peak,
         )
 
     def _code_at(self, address: int, size: int) -> bytes:
@@ -142,10 +146,12 @@ class Execution:
         start, size = pending
         code = self._code_at(start, size)
         low = lowest_before(code, start, address, self._probe.esp, self._decoder)
+        esp = self._engine.reg_read(_ESP)
+        exact = low is not None and STACK_BASE <= esp <= STACK_TOP + PAGE
         if low is None:
-            low = min(self._engine.reg_read(_ESP), self._probe.esp)
+            low = min(esp, self._probe.esp)
         count = sum(instruction.address < address for instruction in self._decoder.decode(code, start))
-        self._probe.cut(low, count)
+        self._probe.cut(low, count, exact)
 
     # -- memory, as code of the emulated kernel sees it --
 

@@ -8,6 +8,11 @@
  * A block's effect is committed when the next block begins, since only then is it certain that it ran to
  * its end; a block that a fault cut short is committed by Python, instruction by instruction.
  *
+ * Speed comes from doing little at most blocks: each remembers the block that followed it, so that the next
+ * look-up is one comparison; a block that leaves ESP alone is only counted; and ESP is read from the emulator
+ * only behind instructions whose result decoding cannot know. Where a block did something that its summary
+ * does not tell apart, the run is marked inexact, and Python repeats it in the reference mode.
+ *
  * Unicorn's two functions come in as addresses, so that nothing here is linked against its library; their
  * signatures and those of the hooks are Unicorn 2.1's (unicorn.h: uc_reg_read, uc_emu_stop,
  * uc_cb_hookcode_t). */
@@ -37,7 +42,7 @@ enum reason {
 };
 
 #define MAX_FRAMES 32768u
-#define MAX_BLOCKS (1u << 22)
+#define MAX_BLOCKS (1u << 19) /* 60 MiB */
 #define NO_FUNCTION UINT32_MAX
 
 struct block {
@@ -51,9 +56,11 @@ struct block {
     bool active;             /* touches ESP or transfers control across functions */
     bool opaque;             /* ESP at exit has to be read */
     bool exact;
+    bool rises;              /* peak or tail_peak is not 0 */
     bool entry;              /* a function's first block */
     uint8_t transfer;
     int32_t low, delta, tail_low;
+    int32_t peak, tail_peak; /* how far ESP rises in between: above its values at entry, and at exit */
     uint32_t align;
     int32_t align_at, aligned_low;
 };
@@ -142,6 +149,13 @@ static bool is_entry(const Probe *p, uint32_t address, uint32_t owner)
     return owner == NO_FUNCTION || p->functions[owner].start == address;
 }
 
+/* Whether a call that arrived at an entry calls a function: code that calls the next instruction only reads
+ * its own address, unless a function is known to begin there. */
+static bool is_callee(uint32_t address, uint32_t owner, uint32_t return_address)
+{
+    return address != return_address || owner != NO_FUNCTION;
+}
+
 static void stop(Probe *p, void *uc, enum reason reason)
 {
     p->reason = reason;
@@ -206,6 +220,24 @@ static bool on_stack(const Probe *p, uint32_t esp)
     return esp - p->stack_base <= p->stack_size;
 }
 
+/* Whether ESP rose above a frame, or left the stack, inside a block that brought it back below: the reference
+ * sees when, here only the highest value is known. */
+static bool loses_frame(const Probe *p, const struct block *done, uint32_t leaving, uint32_t low)
+{
+    int64_t peak = (int64_t)p->esp + done->peak;
+    uint32_t depth = p->depth;
+
+    if (done->tail_peak && (int64_t)leaving + done->tail_peak > peak)
+        peak = (int64_t)leaving + done->tail_peak;
+    if (peak > (int64_t)p->stack_base + p->stack_size)
+        return true;
+    if (depth > 0 && peak > p->frames[depth].esp && low < p->frames[depth].esp)
+        return true;
+    while (depth > 0 && leaving > p->frames[depth].esp)
+        depth--;
+    return depth > 0 && peak > p->frames[depth].esp;
+}
+
 /* Account for a block that ran to its end, now that control has arrived at `address`. */
 static void commit(Probe *p, void *uc, const struct block *done, uint32_t address, const struct block *next)
 {
@@ -222,17 +254,19 @@ static void commit(Probe *p, void *uc, const struct block *done, uint32_t addres
         p->reg_read(uc, p->esp_register, &leaving);
         if (leaving + (uint32_t)done->tail_low < low)
             low = leaving + (uint32_t)done->tail_low;
-        if (!on_stack(p, leaving) || !on_stack(p, low)) {
-            stop(p, uc, REASON_STACK_LEFT);
-            return;
-        }
     }
-    if (!done->exact)
+    if (__builtin_expect(!on_stack(p, low) || !on_stack(p, leaving), 0)) {
+        p->inexact = true; /* where in the block it left, only the reference can tell */
+        stop(p, uc, REASON_STACK_LEFT);
+        return;
+    }
+    if (!done->exact || (done->rises && loses_frame(p, done, leaving, low)))
         p->inexact = true;
     reach(p, low, done->function);
     p->esp = leaving;
-    if (done->transfer == TRANSFER_CALL && next->entry) {
-        if (!push_frame(p, address, next->function, done->address + done->size))
+    uint32_t end = done->address + done->size;
+    if (done->transfer == TRANSFER_CALL && next->entry && is_callee(address, next->function, end)) {
+        if (!push_frame(p, address, next->function, end))
             stop(p, uc, REASON_FRAMES);
     } else {
         settle(p, done->transfer == TRANSFER_RETURN ? address : 0);
@@ -308,7 +342,7 @@ static void on_instruction(void *uc, uint64_t address64, uint32_t size, void *us
         bool called = false;
 
         reach(p, esp, p->step_owner);
-        if (jumped && esp == p->esp - 4 && is_entry(p, address, owner)) {
+        if (esp == p->esp - 4 && is_entry(p, address, owner) && is_callee(address, owner, expected)) {
             uint32_t word = 0;
             p->mem_read(uc, esp, &word, sizeof word);
             called = word == expected;
@@ -402,6 +436,40 @@ static void drop_blocks(Probe *p)
     p->pending = &p->idle;
 }
 
+/* Keep a copy of `block`; NULL when there is no memory. */
+static struct block *insert_block(Probe *p, const struct block *block)
+{
+    if (p->block_count * 2 > p->table_mask && !grow_table(p))
+        return NULL;
+    struct block *added = malloc(sizeof *added);
+    if (!added)
+        return NULL;
+    *added = *block;
+    uint32_t slot = hash(block->address) & p->table_mask;
+    while (p->table[slot])
+        slot = (slot + 1) & p->table_mask;
+    p->table[slot] = added;
+    p->block_count++;
+    return added;
+}
+
+/* Forget every block but the one under way: code that never stops making blocks gets no more memory. */
+static bool start_over(Probe *p)
+{
+    bool under_way = p->pending != &p->idle;
+    struct block pending = *p->pending;
+
+    drop_blocks(p);
+    if (!under_way)
+        return true;
+    pending.next = NULL;
+    pending.next_address = pending.next_size = 0;
+    struct block *kept = insert_block(p, &pending);
+    if (kept)
+        p->pending = kept;
+    return kept != NULL;
+}
+
 static void probe_dealloc(Probe *p)
 {
     PyTypeObject *type = Py_TYPE(p);
@@ -466,38 +534,48 @@ static PyObject *probe_set_functions(Probe *p, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static bool fits(long long value)
+{
+    return value >= INT32_MIN && value <= INT32_MAX;
+}
+
 static PyObject *probe_add_block(Probe *p, PyObject *args)
 {
     struct block block = {0};
     int has_delta, exact, transfer;
+    long long low, delta, tail_low, align_at, aligned_low, peak = 0, tail_peak = 0;
 
-    if (!PyArg_ParseTuple(args, "IIIipiiiIiip", &block.address, &block.size, &block.count, &block.low, &has_delta,
-                          &block.delta, &block.tail_low, &transfer, &block.align, &block.align_at,
-                          &block.aligned_low, &exact))
+    if (!PyArg_ParseTuple(args, "IIILpLLiILLp|LL", &block.address, &block.size, &block.count, &low, &has_delta,
+                          &delta, &tail_low, &transfer, &block.align, &align_at, &aligned_low, &exact, &peak,
+                          &tail_peak))
         return NULL;
     if (find_block(p, block.address, block.size))
         Py_RETURN_NONE;
-    if (p->block_count >= MAX_BLOCKS) {
-        PyErr_SetString(PyExc_MemoryError, "too many translated blocks");
-        return NULL;
+    if (fits(low) && fits(delta) && fits(tail_low) && fits(align_at) && fits(aligned_low) && fits(peak)
+        && fits(tail_peak)) {
+        block.low = (int32_t)low;
+        block.delta = (int32_t)delta;
+        block.tail_low = (int32_t)tail_low;
+        block.align_at = (int32_t)align_at;
+        block.aligned_low = (int32_t)aligned_low;
+        block.peak = (int32_t)peak;
+        block.tail_peak = (int32_t)tail_peak;
+    } else {
+        has_delta = exact = false; /* code that moves ESP across the whole address space */
+        block.align = 0;
     }
-    if (p->block_count * 2 > p->table_mask && !grow_table(p))
-        return PyErr_NoMemory();
-    struct block *added = malloc(sizeof *added);
-    if (!added)
-        return PyErr_NoMemory();
     block.opaque = !has_delta;
     block.exact = exact;
+    block.rises = block.peak || block.tail_peak;
     block.transfer = (uint8_t)transfer;
     block.function = owner_of(p, block.address);
     block.entry = is_entry(p, block.address, block.function);
-    block.active = block.low || block.delta || block.opaque || block.align || block.transfer != TRANSFER_PLAIN || !exact;
-    *added = block;
-    uint32_t slot = hash(block.address) & p->table_mask;
-    while (p->table[slot])
-        slot = (slot + 1) & p->table_mask;
-    p->table[slot] = added;
-    p->block_count++;
+    block.active = block.low || block.delta || block.rises || block.opaque || block.align
+        || block.transfer != TRANSFER_PLAIN || !exact;
+    if (p->block_count >= MAX_BLOCKS && !start_over(p))
+        return PyErr_NoMemory();
+    if (!insert_block(p, &block))
+        return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -520,6 +598,7 @@ static PyObject *probe_begin(Probe *p, PyObject *args)
     p->idle.next_size = 0;
     p->epoch++;
     p->seen_count = 0;
+    p->out_of_memory = false;
     p->esp = p->low = esp;
     p->own_low = 0;
     p->root = owner_of(p, entry);
@@ -570,10 +649,16 @@ static PyObject *probe_enter(Probe *p, PyObject *args)
 static PyObject *probe_cut(Probe *p, PyObject *args)
 {
     uint32_t low, count;
+    int exact = true;
 
-    if (!PyArg_ParseTuple(args, "II", &low, &count))
+    if (!PyArg_ParseTuple(args, "II|p", &low, &count, &exact))
         return NULL;
-    reach(p, low, p->pending == &p->idle ? p->step_owner : p->pending->function);
+    if (!exact || (p->pending->rises && loses_frame(p, p->pending, low, low)))
+        p->inexact = true;
+    if (on_stack(p, low))
+        reach(p, low, p->pending == &p->idle ? p->step_owner : p->pending->function);
+    else
+        p->inexact = true;
     p->instructions += count;
     p->pending = &p->idle;
     Py_RETURN_NONE;
@@ -720,12 +805,16 @@ PyMODINIT_FUNC PyInit_probe(void)
     if (PyType_Ready(&probe_type) < 0 || PyType_Ready(&recorder_type) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&probe_module);
-    if (!module || PyModule_AddObjectRef(module, "Probe", (PyObject *)&probe_type) < 0 ||
-        PyModule_AddObjectRef(module, "Recorder", (PyObject *)&recorder_type) < 0)
+    if (!module)
         return NULL;
-    PyModule_AddIntConstant(module, "UNKNOWN_BLOCK", REASON_UNKNOWN_BLOCK);
-    PyModule_AddIntConstant(module, "BUDGET", REASON_BUDGET);
-    PyModule_AddIntConstant(module, "FRAMES", REASON_FRAMES);
-    PyModule_AddIntConstant(module, "STACK_LEFT", REASON_STACK_LEFT);
+    if (PyModule_AddObjectRef(module, "Probe", (PyObject *)&probe_type) < 0
+        || PyModule_AddObjectRef(module, "Recorder", (PyObject *)&recorder_type) < 0
+        || PyModule_AddIntConstant(module, "UNKNOWN_BLOCK", REASON_UNKNOWN_BLOCK) < 0
+        || PyModule_AddIntConstant(module, "BUDGET", REASON_BUDGET) < 0
+        || PyModule_AddIntConstant(module, "FRAMES", REASON_FRAMES) < 0
+        || PyModule_AddIntConstant(module, "STACK_LEFT", REASON_STACK_LEFT) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
     return module;
 }

@@ -41,7 +41,7 @@ class Probe:
         """Instructions that ran to their end."""
     @property
     def exact(self) -> bool:
-        """False when a block ran whose inner low-water mark could not be worked out."""
+        """False when the run has to be repeated with `stepping`: what a block did inside is not known well enough."""
     @property
     def pending(self) -> tuple[int, int] | None:
         """Address and size of the block under way, whose effect is not counted yet."""
@@ -64,9 +64,16 @@ class Probe:
         align_at: int,
         aligned_low: int,
         exact: bool,
+        peak: int = 0,
+        tail_peak: int = 0,
         /,
     ) -> None:
-        """Describe a block; the fields are those of `blockeffect.BlockEffect`."""
+        """Describe a block; the fields are those of `blockeffect.BlockEffect`.
+
+        `peak` and `tail_peak`: how many bytes, at most, ESP rises above its value at the block's entry and
+        at its exit before it comes down again; 0 where it does not. A run in which that left a frame is
+        inexact. Offsets that do not fit into 32 bits make the block inexact.
+        """
     def forget(self) -> None:
         """Forget every block, after code was changed."""
     def begin(self, entry: int, esp: int, stack_base: int, stack_size: int, budget: int, /) -> None:
@@ -75,8 +82,11 @@ class Probe:
         """Go on at `address` after Python stood in for a function and set ESP."""
     def enter(self, function: int, esp: int, return_address: int, /) -> bool:
         """Account for a call that Python makes; False when the shadow stack is full."""
-    def cut(self, low: int, count: int, /) -> None:
-        """End the pending block early: `count` of its instructions ran and reached the ESP `low`."""
+    def cut(self, low: int, count: int, exact: bool = True, /) -> None:
+        """End the pending block early: `count` of its instructions ran and reached the ESP `low`.
+
+        `exact` False: they may have reached a lower one.
+        """
     def arrive(self, engine: int, address: int, /) -> None:
         """Commit the pending block: control left it for `address`, which cannot be run."""
     def take_reason(self) -> int:

@@ -9,7 +9,7 @@ segment in the middle is inexact; such a run is repeated instruction by instruct
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from stackemu.emu.code.instruction import EBP, ESP, Decoder, Flow, Instruction, Mem, Reg
@@ -43,6 +43,10 @@ class BlockEffect:
     align_at: int = 0
     aligned_low: int = 0
     tail_low: int = 0
+    peak: int = 0
+    """How far ESP rises above its value at entry before it comes down again, at most; 0: it does not."""
+    tail_peak: int = 0
+    """The same above its value at exit, when `delta` is None."""
     transfer: Transfer = Transfer.PLAIN
     exact: bool = True
     foreign: str | None = None
@@ -66,6 +70,7 @@ class _Segments:
     esp: _Position = field(default=_AT_ENTRY)
     ebp: _Position | None = None
     lows: list[int] = field(default_factory=lambda: [0])
+    highs: list[int] = field(default_factory=lambda: [0])
     aligned: int | None = None
     align: int = 0
     align_at: int = 0
@@ -74,9 +79,12 @@ class _Segments:
         base, offset = self.esp
         if offset < self.lows[base]:
             self.lows[base] = offset
+        if offset > self.highs[base]:
+            self.highs[base] = offset
 
     def open(self) -> None:
         self.lows.append(0)
+        self.highs.append(0)
         self.esp = _Position(len(self.lows) - 1, 0)
 
     def step(self, instruction: Instruction) -> None:
@@ -123,7 +131,9 @@ def block_effect(code: bytes, address: int, decoder: Decoder) -> BlockEffect:
         transfer = _transfer(instruction)
         if foreign is None and _is_foreign(instruction):
             foreign = instruction.mnemonic
-    return _summary(segments, address, end - address, count, transfer, foreign)
+    effect = _summary(segments, address, end - address, count, transfer, foreign)
+    # What the decoder does not know the emulator may run all the same.
+    return effect if effect.size == len(code) else replace(effect, exact=False)
 
 
 def lowest_before(code: bytes, address: int, stop: int, entry_esp: int, decoder: Decoder) -> int | None:
@@ -151,6 +161,9 @@ def _summary(
     last = segments.esp.base
     known = last == 0
     unknown = [base for base in range(1, len(segments.lows)) if base not in (segments.aligned, last)]
+    peak = segments.highs[0]
+    if segments.aligned is not None:
+        peak = max(peak, segments.align_at + segments.highs[segments.aligned])
     return BlockEffect(
         address=address,
         size=size,
@@ -162,6 +175,8 @@ def _summary(
         aligned_low=segments.lows[segments.aligned] if segments.aligned is not None else 0,
         tail_low=0 if known else segments.lows[last] - segments.esp.offset,
         transfer=transfer,
+        peak=peak if not known or peak > segments.esp.offset else 0,
+        tail_peak=0 if known else segments.highs[last] - segments.esp.offset,
         exact=not unknown,
         foreign=foreign,
     )
