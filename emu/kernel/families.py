@@ -6,21 +6,31 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel import objects
 from stackemu.emu.kernel.api import (
-    basics,
+    callbacks,
     clock,
     dispatcher,
     dpc,
+    environment,
     exceptions,
     filtering_platform,
     interlocked,
     irql,
+    lookaside,
+    mutexes,
     net_buffers,
     notify,
     pool,
+    push_locks,
     raising,
+    registry_callbacks,
+    resources,
     runtime,
     slists,
+    spin_locks,
     stack,
+    string_conversions,
+    string_numbers,
+    strings,
     threads,
     timers,
     waits,
@@ -32,7 +42,9 @@ from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.typed_results import answer
 
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
-    **basics.BEHAVIOURS,
+    **strings.BEHAVIOURS,
+    **string_conversions.BEHAVIOURS,
+    **string_numbers.BEHAVIOURS,
     **runtime.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
     **raising.BEHAVIOURS,
@@ -49,6 +61,14 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **notify.BEHAVIOURS,
     **work_items.BEHAVIOURS,
     **stack.BEHAVIOURS,
+    **spin_locks.BEHAVIOURS,
+    **mutexes.BEHAVIOURS,
+    **resources.BEHAVIOURS,
+    **push_locks.BEHAVIOURS,
+    **lookaside.BEHAVIOURS,
+    **callbacks.BEHAVIOURS,
+    **registry_callbacks.BEHAVIOURS,
+    **environment.BEHAVIOURS,
     **net_buffers.BEHAVIOURS,
     **filtering_platform.BEHAVIOURS,
     **wdf.BEHAVIOURS,
@@ -65,6 +85,9 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **notify.ROLES,
     **work_items.ROLES,
     **stack.ROLES,
+    **lookaside.ROLES,
+    **callbacks.ROLES,
+    **registry_callbacks.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 

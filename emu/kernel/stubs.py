@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stackemu.emu.image import Image
 from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
 from stackemu.emu.kernel.families import BEHAVIOURS
+from stackemu.emu.kernel.function_pointers import POINTERS
 from stackemu.emu.kernel.kmdf import find_binding
 from stackemu.emu.memory import KMDF_TABLE, STUB_BASE, STUB_SIZE
 
@@ -45,6 +46,7 @@ class StubTable:
             Stub("return", "", None),
             Stub("return from a callback", "", None),
             Stub("KiDispatchException", "ntoskrnl.exe", None),
+            *(Stub(api.name, api.module, api) for api in POINTERS),
         ]
         self.slots: list[tuple[int, int]] = []
         """Pairs of an IAT slot's RVA and the address of its stub."""

@@ -14,10 +14,11 @@ _MULTIPLIER = 0x9E3779B1
 
 
 def pick(context: Context, options: Sequence[T], key: int = 0) -> T:
-    """Return one of the options: the first where the input says 0, any of them for pointers and other words."""
+    """Return one of the options: number n where the input says a small n, any of them for other words."""
     return options[below(context, len(options), key)]
 
 
 def below(context: Context, limit: int, key: int = 0) -> int:
-    """Return a number from 0 to `limit` - 1."""
-    return ((context.draw(key) * _MULTIPLIER & 0xFFFFFFFF) >> 16) % limit
+    """Return a number from 0 to `limit` - 1: the one drawn if it is one of them."""
+    value = context.draw(key)
+    return value if value < limit else ((value * _MULTIPLIER & 0xFFFFFFFF) >> 16) % limit
