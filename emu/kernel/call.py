@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, TypeVar
 
-from stackemu.emu.inputs import Input
+from stackemu.emu.inputs import PAGE, Input
 from stackemu.emu.kernel.exports import Api
 from stackemu.emu.kernel.layouts import View, layout
 from stackemu.emu.kernel.roots import Root
@@ -78,6 +78,15 @@ class Terminated(Exception):  # noqa: N818 -- an outcome of the emulated kernel,
     """The thread ended: nothing of this run comes back."""
 
 
+def _find_terminator(data: bytes, unit: int) -> int:
+    """Return where the first terminator of `unit` bytes lies, the length of the data when there is none."""
+    zero = bytes(unit)
+    at = data.find(zero)
+    while at >= 0 and at % unit:
+        at = data.find(zero, at + 1)
+    return at if at >= 0 else len(data)
+
+
 @dataclass(slots=True)
 class Context:
     """The emulated kernel at work, for an API call or to prepare a function's arguments.
@@ -144,15 +153,16 @@ class Context:
     # -- strings --
 
     def terminated(self, address: int, unit: int = 1) -> bytes:
-        """Return the string at `address` up to its terminator of `unit` bytes."""
+        """Return the string at `address` up to its terminator of `unit` bytes, of MAX_STRING bytes at most."""
         data = bytearray()
-        zero = bytes(unit)
         while len(data) < MAX_STRING:
-            piece = self.host.read(address + len(data), unit)
-            if piece == zero:
+            at = address + len(data)
+            piece = self.host.read(at, max(unit, (PAGE - at % PAGE) // unit * unit))
+            end = _find_terminator(piece, unit)
+            data += piece[:end]
+            if end < len(piece):
                 break
-            data += piece
-        return bytes(data)
+        return bytes(data[:MAX_STRING])
 
     def counted(self, address: int) -> bytes:
         """Return the bytes that a UNICODE_STRING or ANSI_STRING at `address` describes; none for a null pointer."""
