@@ -36,9 +36,12 @@ def raise_irql(call: ApiCall, level: int) -> int:
 
 
 def lower_irql(call: ApiCall, level: int) -> None:
-    """Lower the level as an API does; one that raises is noted, unless it is no level at all."""
+    """Lower the level as an API does. A lowering that raises is noted, but not from PASSIVE_LEVEL.
+
+    Functions that run on their own start there, whatever level their callers would have raised to.
+    """
     before = current_irql(call)
-    if before < level <= HIGH_LEVEL:
+    if PASSIVE_LEVEL < before < level <= HIGH_LEVEL:
         call.note(f"{call.name}: lowers the IRQL from {before} to {level}, which is higher")
     set_irql(call, min(level, HIGH_LEVEL))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stackemu.emu.inputs import PAGE, STATUS_INSUFFICIENT_RESOURCES
 from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, limit_irql
-from stackemu.emu.kernel.call import USER_END, ApiCall, Context, Raised
+from stackemu.emu.kernel.call import ApiCall, Context, Raised
 from stackemu.emu.memory import STACK_BASE, STACK_TOP
 
 PAGED_POOL = 1
@@ -79,13 +79,12 @@ def free_pool(call: ApiCall, address: int, tag: int = 0) -> None:
 
 
 def _note_wrong_free(call: ApiCall, allocations: Allocations, address: int) -> None:
-    """Memory that nobody typed stands for pool as well: only what is certainly none is the driver's mistake."""
+    """Any other address may come from the input, and stand for pool: only what the driver itself has is its mistake."""
     if address in allocations.freed:
         call.note(f"{call.name}: {address:#010x} was freed before")
         return
     image = call.kernel.image
     places = (
-        ("a user-mode address", 0, USER_END),
         ("part of the driver's image", image.base, image.base + image.size),
         ("on the stack", STACK_BASE, STACK_TOP),
     )
@@ -114,8 +113,6 @@ def _allocate(tag_at: int | None, *, with_quota: bool = False) -> Callable[[ApiC
     def behaviour(call: ApiCall) -> None:
         kind, size = call.arguments[:2]
         _limit(call, bool(kind & PAGED_POOL))
-        if not size:
-            call.note(f"{call.name}: 0 bytes asked for")
         if call.succeeds or kind & _BASE_TYPE == NON_PAGED_POOL_MUST_SUCCEED:
             tag = call.arguments[tag_at] if tag_at is not None else 0
             call.eax = allocate_pool(call, size, tag, zeroed=bool(kind & POOL_ZERO_ALLOCATION))

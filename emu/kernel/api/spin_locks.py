@@ -34,12 +34,6 @@ def _give(call: ApiCall, lock: int) -> None:
     call.put_u32(lock, 0 if is_free else max(0, word - 1))
 
 
-def _needs_dispatch_level(call: ApiCall) -> None:
-    level = current_irql(call)
-    if level < DISPATCH_LEVEL:
-        call.note(f"{call.name}: called at IRQL {level}, needs {DISPATCH_LEVEL}")
-
-
 def _acquire(level: int) -> Callable[[ApiCall], None]:
     """Functions that raise the IRQL and return the old one."""
 
@@ -64,7 +58,7 @@ def _release(call: ApiCall) -> None:
 
 
 def _acquire_here(call: ApiCall) -> None:
-    _needs_dispatch_level(call)
+    """The caller is at DISPATCH_LEVEL already, which a function that runs on its own cannot know."""
     _take(call, call.arguments[0])
 
 
@@ -83,7 +77,6 @@ def _acquire_for_dpc(call: ApiCall) -> None:
 def _try(call: ApiCall) -> None:
     """A lock that is not taken at once is not waited for."""
     lock = call.arguments[0]
-    _needs_dispatch_level(call)
     call.u32(lock)
     if call.succeeds and not held.is_held(call, lock):
         _take(call, lock)
@@ -102,8 +95,6 @@ def _acquire_queued(level: int | None) -> Callable[[ApiCall], None]:
 
     def behaviour(call: ApiCall) -> None:
         lock, handle = call.arguments[:2]
-        if level is None:
-            _needs_dispatch_level(call)
         call.write(handle, bytes(_HANDLE_LOCK) + lock.to_bytes(4, "little"))
         call.put_u8(handle + _HANDLE_IRQL, current_irql(call) if level is None else raise_irql(call, level))
         _take(call, lock)
@@ -151,8 +142,6 @@ def _acquire_ex(*, is_shared: bool, raises: bool) -> Callable[[ApiCall], None]:
         lock = call.arguments[0]
         if raises:
             call.eax = raise_irql(call, DISPATCH_LEVEL)
-        else:
-            _needs_dispatch_level(call)
         word = call.u32(lock)
         held.acquire(call, lock, is_shared=is_shared)
         call.put_u32(lock, (word & ~_EXCLUSIVE) + 1 if is_shared else _EXCLUSIVE)

@@ -24,9 +24,15 @@ def test_the_function_form_stores_the_old_level(kernel: Any) -> None:
 
 
 def test_a_wrong_direction_is_noted(kernel: Any) -> None:
-    kernel.call("KfLowerIrql", 2)
+    kernel.call("KfRaiseIrql", 2)
     kernel.call("KfRaiseIrql", 1)
+    kernel.call("KfLowerIrql", 2)
     assert list(kernel.state.records.notes) == [
-        "KfLowerIrql: lowers the IRQL from 0 to 2, which is higher",
         "KfRaiseIrql: raises the IRQL from 2 to 1, which is lower",
+        "KfLowerIrql: lowers the IRQL from 1 to 2, which is higher",
     ]
+
+
+def test_a_function_that_runs_without_its_caller_may_lower_from_a_level_nobody_saw(kernel: Any) -> None:
+    kernel.call("KfLowerIrql", 2)
+    assert list(kernel.state.records.notes) == []

@@ -83,11 +83,12 @@ def test_freeing_under_another_tag_is_noted_unless_no_tag_is_named(kernel: Any) 
 def test_freeing_what_is_no_pool_is_noted_but_memory_nobody_typed_is_not(kernel: Any) -> None:
     kernel.call("ExFreePool", 0x86000100)
     assert _notes(kernel) == []
+    block = kernel.call("ExAllocatePoolWithTag", NON_PAGED, 24, TAG)
     kernel.call("ExFreePool", 0xA5DE1000)
-    kernel.call("ExFreePool", 0)
+    kernel.call("ExFreePool", block + 8)
     assert _notes(kernel) == [
         "ExFreePool: 0xa5de1000 is part of the driver's image, never allocated",
-        "ExFreePool: 0x00000000 is a user-mode address, never allocated",
+        f"ExFreePool: {block + 8:#010x} lies inside the block at {block:#010x}",
     ]
 
 
