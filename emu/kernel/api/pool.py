@@ -79,7 +79,7 @@ def free_pool(call: ApiCall, address: int, tag: int = 0) -> None:
 
 
 def _note_wrong_free(call: ApiCall, allocations: Allocations, address: int) -> None:
-    """Any other address may come from the input, and stand for pool: only what the driver itself has is its mistake."""
+    """An address from the input may stand for pool: only what the driver itself has is its mistake."""
     if address in allocations.freed:
         call.note(f"{call.name}: {address:#010x} was freed before")
         return
