@@ -13,6 +13,7 @@ from stackemu.emu.kernel.api.wdf.requests import (
     READ,
     REQUEST,
     WRITE,
+    ioctl,
     irp_of,
     length,
     new_file_object,
@@ -183,7 +184,7 @@ def _io(kind: int, *sizes: str) -> Callable[[Context, Root], Words]:
         queue = find(context, root.context[0], QUEUE)
         request = _request_for(context, queue, kind)
         lengths = (length(context, request, which) for which in sizes)
-        code = (request.get("ioctl"),) if len(sizes) > 1 else ()
+        code = (ioctl(context, request),) if len(sizes) > 1 else ()
         return Words((queue.handle, request.handle, *lengths, *code))
 
     return build
@@ -238,7 +239,7 @@ def _dispatch(context: Context, root: Root) -> Words:
     handle, major, word = root.context
     device = find(context, handle, "WDFDEVICE")
     request = new_request(context, major, device, fresh=True)
-    return Words((device.handle, major, 0, request.get("ioctl"), word, irp_of(context, request), context.draw(4)))
+    return Words((device.handle, major, 0, ioctl(context, request), word, irp_of(context, request), context.draw(4)))
 
 
 def _configure_dispatch(call: ApiCall) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from stackemu.emu.kernel.api.wdf.handles import WdfObject, find, make
 from stackemu.emu.kernel.api.wdf.requests import (
+    IOCTLS,
     MAX_LENGTH,
     METHOD_BUFFERED,
     METHOD_NEITHER,
@@ -148,7 +149,8 @@ def _retrieve_user(which: str) -> Behaviour:
         if not call.succeeds:
             call.fail()
             return
-        if method(request) not in (METHOD_NEITHER, None) or not _has(request, which):
+        is_open = method(request) in (METHOD_NEITHER, None) or request.get("type") in IOCTLS
+        if not is_open or not _has(request, which):
             call.complete(STATUS_INVALID_DEVICE_REQUEST)
             return
         size = length(call, request, which, minimum)

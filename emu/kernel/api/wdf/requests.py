@@ -39,6 +39,9 @@ MAX_LENGTH = 0x1000
 """Bytes of the longest buffer that a request made up here comes with."""
 _STATUS_CANCELLED = 0xC0000120
 _USER_MODE = 1
+_LENGTH_DRAWS = {"output": 0, "input": 1}
+_IOCTL_DRAW = 2
+"""Which of a call's draws decides what."""
 _CREATE_OPTIONS = 1 << 24
 """FILE_OPEN in the disposition's byte."""
 _FILE_AND_SHARE = 0x00030080
@@ -48,30 +51,28 @@ _STACK_SIZE = 2
 
 
 def new_request(context: Context, kind: int, owner: WdfObject | None, *, fresh: bool = False) -> WdfObject:
-    """Return a request as the I/O manager sends it, of a WDF_REQUEST_TYPE and for a device or a queue's device.
+    """Return a request as the I/O manager sends it, of a WDF_REQUEST_TYPE and for a device.
 
-    Contexts of a `fresh` request are zeros; those of others are what earlier callbacks may have left there.
+    Contexts of a `fresh` request are zeros; those of others are what earlier callbacks may have left there. Lengths
+    and IOCTL code are chosen when they are first asked for.
     """
     made = make(context, REQUEST)
     made.has_past = not fresh
     values = made.values
     values["type"] = kind
-    values["output length"] = choose(context, 0, 0, MAX_LENGTH) if kind in _WITH_OUTPUT else 0
-    values["input length"] = choose(context, 1, 0, MAX_LENGTH) if kind in _WITH_INPUT else 0
-    values["ioctl"] = context.draw(2) if kind in _IOCTLS else 0
     values["mode"] = 0 if kind == INTERNAL_DEVICE_CONTROL else _USER_MODE
     if owner is not None:
         values["device"] = owner.handle
         values["io type"] = owner.get("io type")
         add_context(context, made, attributes(context, owner.get("request attributes")), zeroed=fresh)
-    if kind not in (INTERNAL_DEVICE_CONTROL,):
+    if kind != INTERNAL_DEVICE_CONTROL:
         values["file object"] = new_file_object(context, owner, fresh=kind == CREATE).handle
     return made
 
 
 _WITH_OUTPUT = frozenset({READ, DEVICE_CONTROL, INTERNAL_DEVICE_CONTROL})
 _WITH_INPUT = frozenset({WRITE, DEVICE_CONTROL, INTERNAL_DEVICE_CONTROL})
-_IOCTLS = frozenset({DEVICE_CONTROL, INTERNAL_DEVICE_CONTROL})
+IOCTLS = frozenset({DEVICE_CONTROL, INTERNAL_DEVICE_CONTROL})
 
 
 def new_file_object(context: Context, device: WdfObject | None, *, fresh: bool) -> WdfObject:
@@ -91,20 +92,34 @@ def new_file_object(context: Context, device: WdfObject | None, *, fresh: bool) 
 
 
 def method(request: WdfObject) -> int | None:
-    """Return how a request's buffers are passed (METHOD_...), None for a request that nobody knows the past of."""
-    if request.is_foreign:
+    """Return how a request's buffers are passed (METHOD_...), None where that is open."""
+    if request.is_foreign or "type" not in request.values:
         return None
-    if request.get("type") in _IOCTLS:
-        return request.get("ioctl") & 3
+    if request.get("type") in IOCTLS:
+        # The code that the driver sees may be another one than drawn here: nothing is refused because of it.
+        passing = request.get("ioctl") & 3
+        return passing if "ioctl" in request.values and passing != METHOD_NEITHER else None
     return {1: METHOD_NEITHER, 3: METHOD_OUT_DIRECT}.get(request.get("io type"), METHOD_BUFFERED)
 
 
 def length(context: Context, request: WdfObject, which: str, minimum: int = 0) -> int:
-    """Return the length of the `input` or `output` buffer, made up for a request that nobody knows the past of."""
+    """Return the length of the `input` or `output` buffer; one that is still open is chosen, `minimum` at least."""
     name = f"{which} length"
-    if name not in request.values and request.is_foreign:
-        request.values[name] = max(choose(context, 0, 0, MAX_LENGTH), min(minimum, MAX_LENGTH))
+    if name not in request.values:
+        kinds = _WITH_INPUT if which == "input" else _WITH_OUTPUT
+        is_there = request.values.get("type", DEVICE_CONTROL) in kinds and not request.get("is own")
+        chosen = choose(context, _LENGTH_DRAWS[which], 0, MAX_LENGTH) if is_there else 0
+        request.values[name] = max(chosen, min(minimum, MAX_LENGTH)) if is_there else 0
     return request.get(name)
+
+
+def ioctl(context: Context, request: WdfObject) -> int:
+    """Return the IOCTL code of a request, 0 for one of another type."""
+    if request.values.setdefault("type", DEVICE_CONTROL) not in IOCTLS:
+        return 0
+    if "ioctl" not in request.values:
+        request.values["ioctl"] = 0 if request.get("is own") else context.draw(_IOCTL_DRAW)
+    return request.get("ioctl")
 
 
 def irp_of(context: Context, request: WdfObject) -> int:
@@ -130,17 +145,15 @@ def irp_of(context: Context, request: WdfObject) -> int:
 
 def _stack_parameters(context: Context, request: WdfObject) -> tuple[int, ...]:
     output, given = length(context, request, "output"), length(context, request, "input")
-    if request.get("type") in _IOCTLS:
-        return (output, given, request.get("ioctl"), request.get("user input"))
+    if request.get("type") in IOCTLS:
+        return (output, given, ioctl(context, request), request.get("user input"))
     return (output or given, 0, 0, 0)
 
 
 def _get_parameters(call: ApiCall) -> None:
     """WdfRequestGetParameters fills WDF_REQUEST_PARAMETERS: type, minor code and a union of parameters."""
     request = find(call, call.arguments[1], REQUEST)
-    if request.is_foreign and "type" not in request.values:
-        request.values["type"] = DEVICE_CONTROL
-        request.values["ioctl"] = call.draw(3)
+    code = ioctl(call, request)
     filled = view(call, call.arguments[2], REQUEST_PARAMETERS)
     filled["MinorFunction"] = request.get("minor")
     filled["Type"] = request.get("type")
@@ -153,8 +166,8 @@ def _get_parameters(call: ApiCall) -> None:
             1 << 24,
             0x00030080,
         ),
-        DEVICE_CONTROL: (output, given, request.get("ioctl"), request.get("user input")),
-        INTERNAL_DEVICE_CONTROL: (output, given, request.get("ioctl"), request.get("user input")),
+        DEVICE_CONTROL: (output, given, code, request.get("user input")),
+        INTERNAL_DEVICE_CONTROL: (output, given, code, request.get("user input")),
     }.get(request.get("type"), ())
     for index, word in enumerate(words):
         filled[f"Parameter{index + 1}"] = word
@@ -268,8 +281,8 @@ def put_completion_params(context: Context, request: WdfObject, address: int) ->
     filled["Type"] = request.get("type")
     filled["Status"] = request.get("status")
     filled["Information"] = done
-    filled["IoControlCode"] = request.get("ioctl")
-    if request.get("type") in _IOCTLS:
+    filled["IoControlCode"] = ioctl(context, request)
+    if request.get("type") in IOCTLS:
         filled["InputBuffer"] = request.get("input memory")
         filled["OutputBuffer"] = memory.handle if memory else 0
         filled["OutputLength"] = done

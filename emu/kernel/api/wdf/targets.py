@@ -18,6 +18,7 @@ from stackemu.emu.kernel.api.wdf.requests import (
     READ,
     REQUEST,
     WRITE,
+    length,
     new_request,
     put_completion_params,
 )
@@ -228,7 +229,7 @@ def _completion_role(context: Context, root: Root) -> Words:
     device, context_word = root.context
     request = new_request(context, DEVICE_CONTROL, find(context, device, "WDFDEVICE") if device else None)
     request.values["status"] = 0 if context.succeeds else context.failure()
-    request.values["information"] = request.get("output length")
+    request.values["information"] = length(context, request, "output")
     target = parent_object(context, request, TARGET)
     return Words((request.handle, target.handle, _completion_params(context, request), context_word))
 
