@@ -18,7 +18,7 @@ from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Context, Rai
 from stackemu.emu.kernel.families import perform
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import CALLBACK_STUB, DISPATCH_STUB, RETURN_STUB, Stub, StubTable
-from stackemu.emu.memory import STACK_BASE, STACK_TOP
+from stackemu.emu.memory import EXPANSION_BASE, EXPANSION_SIZE, STACK_BASE, STACK_TOP, AddressSpace
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
 
@@ -60,6 +60,7 @@ class KernelHost:
         engine: unicorn.Uc,
         probe: Probe,
         execution: Execution,
+        space: AddressSpace,
         stubs: StubTable,
         kernel: KernelState,
         pops_at_call: Callable[[int], int],
@@ -68,6 +69,7 @@ class KernelHost:
         self._engine = engine
         self._probe = probe
         self._execution = execution
+        self._space = space
         self._stubs = stubs
         self._kernel = kernel
         self._pops_at_call = pops_at_call
@@ -151,7 +153,7 @@ class KernelHost:
         for name, value in registers.items():
             if name != "EIP":
                 self._engine.reg_write(_REGISTERS[name], value)
-        if not STACK_BASE <= registers["ESP"] <= STACK_TOP + PAGE:
+        if not _is_on_a_stack(registers["ESP"]):
             raise Stop(Outcome.FAULTED, f"an exception handler moved the stack to {registers['ESP']:#010x}")
         # The first pops what lies below, the second the dispatcher's frame, even where ESP has not moved.
         self._probe.resume(registers["ESP"], self._dispatcher)
@@ -201,7 +203,7 @@ class KernelHost:
         if call.edx is not None:
             self._engine.reg_write(_REGISTERS["EDX"], call.edx)
         esp = (esp + 4 + pops - call.stack_adjust) & 0xFFFFFFFF
-        if not STACK_BASE <= esp <= STACK_TOP + PAGE:
+        if not _is_on_a_stack(esp):
             raise Stop(Outcome.OVERFLOW, f"{stub.name} moved the stack pointer off the stack")
         self._engine.reg_write(_REGISTERS["ESP"], esp)
         self._probe.resume(esp, return_address)
@@ -279,7 +281,7 @@ class KernelHost:
             raise Stop(Outcome.BUDGET, "callbacks nest too deep")
         outer = self.registers()
         esp = outer["ESP"] - 4 * (len(arguments) + 1)
-        if esp < STACK_BASE:
+        if not _is_on_a_stack(esp):
             raise Stop(Outcome.OVERFLOW, "no stack is left for a callback")
         words = (self._stubs.address(CALLBACK_STUB), *(word & 0xFFFFFFFF for word in arguments))
         self._engine.mem_write(esp, struct.pack(f"<{len(words)}I", *words))
@@ -300,7 +302,17 @@ class KernelHost:
 
     def invoke_apart(self, address: int, arguments: Sequence[int]) -> int:
         """Call the driver's code on a stack of its own, whose use is not measured; returns EAX."""
-        raise Stop(Outcome.UNSUPPORTED, f"code at {address:#010x} on a stack of its own")
+        outer = self._get("ESP")
+        if EXPANSION_BASE <= outer <= EXPANSION_BASE + EXPANSION_SIZE:
+            return self.invoke(address, arguments, ecx=None, edx=None, ebp=None)
+        self._space.is_expanded = True
+        state = self._probe.leave_stack(EXPANSION_BASE, EXPANSION_SIZE)
+        self._set("ESP", EXPANSION_BASE + EXPANSION_SIZE)
+        try:
+            return self.invoke(address, arguments, ecx=None, edx=None, ebp=None)
+        finally:
+            self._probe.return_to_stack(state)
+            self._set("ESP", outer)
 
     def _get(self, name: str) -> int:
         value: int = self._engine.reg_read(_REGISTERS[name])
@@ -313,3 +325,7 @@ class KernelHost:
         """Return stack memory; zeros above the stack's top."""
         available = max(0, min(size, STACK_TOP + PAGE - address))
         return bytes(self._engine.mem_read(address, available)) + bytes(size - available)
+
+
+def _is_on_a_stack(esp: int) -> bool:
+    return STACK_BASE <= esp <= STACK_TOP + PAGE or EXPANSION_BASE <= esp <= EXPANSION_BASE + EXPANSION_SIZE

@@ -108,7 +108,9 @@ class Machine:
             self._space.map_table(KMDF_TABLE, self._stubs.kmdf_addresses)
         self._kernel = KernelState(image)
         self._execution = Execution(self._engine, self._probe, self._space, self._stubs.index_at)
-        self._host = KernelHost(self._engine, self._probe, self._execution, self._stubs, self._kernel, pops_at_call)
+        self._host = KernelHost(
+            self._engine, self._probe, self._execution, self._space, self._stubs, self._kernel, pops_at_call
+        )
         self._reference: Machine | None = None
         self._recorder = attach_recorder(self._engine) if mode is Mode.RECORDED else None
         self._recording: Machine | None = None

@@ -26,6 +26,10 @@ STACK_ABOVE = 0x1000
 STACK_TOP = STACK_LIMIT + STACK_SIZE
 STACK_BASE = STACK_LIMIT - STACK_RED_ZONE
 
+EXPANSION_BASE = 0xF8900000
+EXPANSION_SIZE = 0x10000
+"""The stack that KeExpandKernelStackAndCallout runs its callout on; below the thread's own, as the probe needs."""
+
 KMDF_TABLE = 0x80700000
 """The framework's function table, for drivers that call through a pointer to it."""
 STUB_BASE = 0x80500000
@@ -66,6 +70,9 @@ class AddressSpace:
         self._initial: list[bytes] = []
         self.keep()
         engine.mem_map(STACK_BASE, STACK_TOP + STACK_ABOVE - STACK_BASE, _RW)
+        engine.mem_map(EXPANSION_BASE, EXPANSION_SIZE + PAGE, _RW)
+        self.is_expanded = False
+        """Whether the present run has used the expansion stack."""
         size = _pages(stubs * STUB_SIZE) * PAGE
         engine.mem_map(STUB_BASE, size, _RX)
         engine.mem_write(STUB_BASE, _HLT * size)
@@ -151,6 +158,9 @@ class AddressSpace:
                 engine.ctl_remove_cache(address, address + size)
             engine.mem_write(address, initial)
         engine.mem_write(STACK_BASE, bytes(STACK_TOP + STACK_ABOVE - STACK_BASE))
+        if self.is_expanded:
+            engine.mem_write(EXPANSION_BASE, bytes(EXPANSION_SIZE))
+            self.is_expanded = False
         return code_changed
 
     @property

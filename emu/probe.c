@@ -645,6 +645,41 @@ static PyObject *probe_enter(Probe *p, PyObject *args)
     return PyBool_FromLong(push_frame(p, function, owner_of(p, function), return_address));
 }
 
+/* From here on the code runs on another stack, at lower addresses, which is not measured. Returns what
+ * return_to_stack wants back. */
+static PyObject *probe_leave_stack(Probe *p, PyObject *args)
+{
+    uint32_t base, size;
+
+    if (!PyArg_ParseTuple(args, "II", &base, &size))
+        return NULL;
+    if (p->low_fresh)
+        keep_chain(p);
+    p->low_fresh = false;
+    PyObject *state = Py_BuildValue("(IIIII)", p->low, p->root, p->stack_base, p->stack_size, p->depth);
+    p->low = 0; /* nothing is lower */
+    p->root = NO_FUNCTION - 1;
+    p->stack_base = base;
+    p->stack_size = size;
+    return state;
+}
+
+static PyObject *probe_return_to_stack(Probe *p, PyObject *args)
+{
+    uint32_t low, root, base, size, depth;
+
+    if (!PyArg_ParseTuple(args, "(IIIII)", &low, &root, &base, &size, &depth))
+        return NULL;
+    p->low = low;
+    p->root = root;
+    p->stack_base = base;
+    p->stack_size = size;
+    p->depth = depth < p->depth ? depth : p->depth;
+    p->pending = &p->idle;
+    p->step_valid = false;
+    Py_RETURN_NONE;
+}
+
 /* Account for the part of the pending block that ran, given the lowest ESP of that part. */
 static PyObject *probe_cut(Probe *p, PyObject *args)
 {
@@ -773,6 +808,8 @@ static PyMethodDef probe_methods[] = {
     {"begin", (PyCFunction)probe_begin, METH_VARARGS, NULL},
     {"resume", (PyCFunction)probe_resume, METH_VARARGS, NULL},
     {"enter", (PyCFunction)probe_enter, METH_VARARGS, NULL},
+    {"leave_stack", (PyCFunction)probe_leave_stack, METH_VARARGS, NULL},
+    {"return_to_stack", (PyCFunction)probe_return_to_stack, METH_VARARGS, NULL},
     {"cut", (PyCFunction)probe_cut, METH_VARARGS, NULL},
     {"arrive", (PyCFunction)probe_arrive, METH_VARARGS, NULL},
     {"take_reason", (PyCFunction)probe_take_reason, METH_NOARGS, NULL},

@@ -82,6 +82,13 @@ class Probe:
         """Go on at `address` after Python stood in for a function and set ESP."""
     def enter(self, function: int, esp: int, return_address: int, /) -> bool:
         """Account for a call that Python makes; False when the shadow stack is full."""
+    def leave_stack(self, base: int, size: int, /) -> tuple[int, int, int, int, int]:
+        """Stop measuring: code runs on another stack from here on, which lies at lower addresses.
+
+        Returns what `return_to_stack` is to be given.
+        """
+    def return_to_stack(self, state: tuple[int, int, int, int, int], /) -> None:
+        """Go on measuring the stack that `leave_stack` left."""
     def cut(self, low: int, count: int, exact: bool = True, /) -> None:
         """End the pending block early: `count` of its instructions ran and reached the ESP `low`.
 
