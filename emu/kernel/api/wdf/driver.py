@@ -13,6 +13,8 @@ from stackemu.emu.kernel.roots import Root, Words
 
 _STATUS_DRIVER_INTERNAL_ERROR = 0xC0000183
 _POOL_TAG = int.from_bytes(b"FxDr", "little")
+_NO_UNLOAD_OF_ITS_OWN = 1 | 2
+"""WdfDriverInitNonPnpDriver and WdfDriverInitNoDispatchOverride."""
 _NAME_SIZE = 32
 _VERSION = "Kernel Mode Driver Framework version 1.33"
 
@@ -63,7 +65,9 @@ def _driver_create(call: ApiCall) -> None:
     if globals_address:
         globals_ = view(call, globals_address, DRIVER_GLOBALS)
         globals_["Driver"] = driver.handle
-        globals_["DriverFlags"] = given["DriverInitFlags"]
+        globals_["DriverFlags"] = flags = given["DriverInitFlags"]
+        # FxDriverEntry then puts its own DriverUnload into the driver object.
+        globals_["DisplaceDriverUnload"] = not flags & _NO_UNLOAD_OF_ITS_OWN or given["EvtDriverUnload"] != 0
         if given["DriverPoolTag"]:
             globals_["DriverTag"] = given["DriverPoolTag"]
     call.put_optional(out, driver.handle)

@@ -114,3 +114,14 @@ def test_a_failed_creation_leaves_the_handle_alone(kernel: Any) -> None:
     out = kernel.text(struct.pack("<I", 0x1234))
     assert kernel.call("WdfObjectCreate", GLOBALS, 0, out, source=kernel.FAILURE) & 0x80000000
     assert word(kernel, out) == 0x1234
+
+
+@pytest.mark.parametrize(("flags", "unload", "displaced"), [(0, 0, 1), (1, 0, 0), (1, CALLBACK, 1), (2, 0, 0)])
+def test_a_driver_that_can_be_unloaded_gets_an_unload_routine(
+    kernel: Any, flags: int, unload: int, displaced: int
+) -> None:
+    """Non-PnP drivers (1) and those that keep their dispatch table (2) are unloaded only with EvtDriverUnload."""
+    globals_ = bind(kernel)
+    config = kernel.text(struct.pack("<5I", 20, 0, unload, flags, 0))
+    assert kernel.call("WdfDriverCreate", globals_, 0, 0, 0, config, 0) == 0
+    assert kernel.host.read(globals_ + 44, 1)[0] == displaced
