@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel import objects
 from stackemu.emu.kernel.api import (
+    bitmaps,
     callbacks,
     clock,
     dispatcher,
@@ -31,6 +32,7 @@ from stackemu.emu.kernel.api import (
     string_conversions,
     string_numbers,
     strings,
+    tables,
     threads,
     timers,
     waits,
@@ -45,6 +47,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **strings.BEHAVIOURS,
     **string_conversions.BEHAVIOURS,
     **string_numbers.BEHAVIOURS,
+    **bitmaps.BEHAVIOURS,
+    **tables.BEHAVIOURS,
     **runtime.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
     **raising.BEHAVIOURS,
