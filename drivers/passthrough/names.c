@@ -25,6 +25,7 @@ NTSTATUS FLTAPI PtGenerateFileNameCallback(
         Status = FltGetFileNameInformationUnsafe(FileObject, Instance, Options, &Below);
     }
     if (!NT_SUCCESS(Status)) {
+        DbgPrint("PassThrough: no name below for file %p (options %x, data %p): %08x\n", FileObject, Options, CallbackData, Status);
         return Status;
     }
 

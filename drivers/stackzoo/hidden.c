@@ -18,7 +18,7 @@ static DECLSPEC_NOINLINE USHORT ZooChecksum(PCUCHAR Bytes, ULONG Length)
     USHORT Sum = 0x1D0F;
     ULONG Index;
 
-    for (Index = 0; Index < Length; Index++) {
+    for (Index = 0; Index < Length && Index < ZOO_MAX_LENGTH; Index++) {
         Sum = (USHORT)((Sum << 3 | Sum >> 13) ^ Bytes[Index]);
     }
     return Sum;

@@ -484,9 +484,14 @@ class _Path:
 
     def call(self, operand: str) -> None:
         labels = self.walk.function.labels
-        if operand in labels:  # a funclet, or the question where the code is
+        if labels.get(operand) == self.next[0]:  # the question where the code is
             self.push(Value("code", self.next[0]))
-            self.next = [labels[operand]]
+            return
+        if operand in labels:  # a funclet: a frame of its own, of which only the return address is its caller's
+            bottom = self.esp
+            self.push(None)
+            self.set_esp(bottom)
+            self.registers["eax"] = self.registers["ecx"] = self.registers["edx"] = None
             return
         value = self.indirect_target(operand)
         bottom = self.esp
