@@ -152,17 +152,19 @@ class Context:
 
     # -- strings --
 
-    def terminated(self, address: int, unit: int = 1) -> bytes:
-        """Return the string at `address` up to its terminator of `unit` bytes, of MAX_STRING bytes at most."""
+    def terminated(self, address: int, unit: int = 1, limit: int = MAX_STRING) -> bytes:
+        """Return the string at `address` up to its terminator of `unit` bytes; at most `limit` bytes are read."""
         data = bytearray()
-        while len(data) < MAX_STRING:
+        limit = min(limit, MAX_STRING)
+        while len(data) < limit:
             at = address + len(data)
-            piece = self.host.read(at, max(unit, (PAGE - at % PAGE) // unit * unit))
+            size = min(max(unit, (PAGE - at % PAGE) // unit * unit), limit - len(data))
+            piece = self.host.read(at, size)
             end = _find_terminator(piece, unit)
             data += piece[:end]
             if end < len(piece):
                 break
-        return bytes(data[:MAX_STRING])
+        return bytes(data)
 
     def counted(self, address: int) -> bytes:
         """Return the bytes that a UNICODE_STRING or ANSI_STRING at `address` describes; none for a null pointer."""

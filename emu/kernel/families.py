@@ -9,6 +9,7 @@ from stackemu.emu.kernel.api import (
     bitmaps,
     callbacks,
     clock,
+    debug,
     dispatcher,
     dpc,
     environment,
@@ -21,6 +22,7 @@ from stackemu.emu.kernel.api import (
     net_buffers,
     notify,
     pool,
+    printf,
     push_locks,
     raising,
     registry_callbacks,
@@ -49,6 +51,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **string_numbers.BEHAVIOURS,
     **bitmaps.BEHAVIOURS,
     **tables.BEHAVIOURS,
+    **printf.BEHAVIOURS,
+    **debug.BEHAVIOURS,
     **runtime.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
     **raising.BEHAVIOURS,
@@ -81,6 +85,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **objects.ROLES,
+    **debug.ROLES,
     **filtering_platform.ROLES,
     **wdf.ROLES,
     **dpc.ROLES,
