@@ -67,7 +67,13 @@ def run_survey(
         runs = _measure(driver, functions, pool, on_progress)
         bring_up = pool.bring_up
     results = _results(driver, functions, runs)
-    shown = {"seed": settings.seed, "inputs": settings.inputs, "budget": settings.budget}
+    shown = {
+        "seed": settings.seed,
+        "inputs": settings.inputs,
+        "explored": settings.explored,
+        "budget": settings.budget,
+        "initialise": settings.initialise,
+    }
     initialisation = Initialisation(
         outcome=bring_up.outcome, status=bring_up.status, why=bring_up.why, roots=len(bring_up.roots)
     )

@@ -32,6 +32,18 @@ class RunFormat(enum.StrEnum):
     MARKDOWN = "markdown"
 
 
+class Effort(enum.StrEnum):
+    """How long a run looks for inputs that reach code not seen yet."""
+
+    QUICK = "quick"
+    NORMAL = "normal"
+    THOROUGH = "thorough"
+
+
+EXPLORED = {Effort.QUICK: 0, Effort.NORMAL: 200, Effort.THOROUGH: 2000}
+"""Inputs worked out from branches, per function."""
+
+
 def run(
     driver: DriverPath,
     func: Patterns = None,
@@ -54,6 +66,7 @@ def run(
     single_step: Annotated[
         bool, typer.Option("--single-step", help="Watch every instruction: slow, the reference.")
     ] = False,
+    effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.NORMAL,
     no_init: Annotated[bool, typer.Option("--no-init", help="Don't run DriverEntry before the functions.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -72,7 +85,9 @@ def run(
     from stackemu.harness.survey import RunSettings, run_survey
 
     opened, selected = load(driver, symbols, func, target)
-    settings = RunSettings(seed=seed, jobs=jobs, single_step=single_step, initialise=not no_init)
+    settings = RunSettings(
+        seed=seed, jobs=jobs, single_step=single_step, initialise=not no_init, explored=EXPLORED[effort]
+    )
     if inputs is not None:
         settings = replace(settings, inputs=inputs)
     with output.ProgressLine("measuring") as on_progress:
