@@ -202,6 +202,8 @@ class KernelHost:
         self._engine.reg_write(_REGISTERS["EAX"], call.eax & 0xFFFFFFFF)
         if call.edx is not None:
             self._engine.reg_write(_REGISTERS["EDX"], call.edx)
+        for name, value in call.registers.items():
+            self._set(name, value)
         esp = (esp + 4 + pops - call.stack_adjust) & 0xFFFFFFFF
         if not _is_on_a_stack(esp):
             raise Stop(Outcome.OVERFLOW, f"{stub.name} moved the stack pointer off the stack")

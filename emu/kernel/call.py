@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, TypeVar
 
 from stackemu.emu.inputs import PAGE, Input
@@ -260,6 +260,8 @@ class ApiCall(Context):
     eax: int = 0
     edx: int | None = None
     stack_adjust: int = 0
+    registers: dict[str, int] = field(default_factory=dict)
+    """Other registers that the call changes, by name: only helpers of the compiler change any."""
 
     def complete(self, status: int) -> None:
         """Return an NTSTATUS."""
