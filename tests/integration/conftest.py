@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+
+from stackemu.harness import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_MAIN = "from stackemu.harness.cli import main; main()"
 
 Stackemu = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Ended(NamedTuple):
+    """How a command ended that ran in this process."""
+
+    code: int
+    out: str
+    err: str
+
+
+Invoke = Callable[..., Ended]
+Survey = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +55,37 @@ def stackemu(command: Sequence[str], environment: dict[str, str]) -> Stackemu:
         return subprocess.run(
             [*command, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, env=environment
         )
+
+    return run
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Run `main()` in this process, for tests that need it hundreds of times; what it raises goes through."""
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["stackemu", *map(str, arguments)])
+        code: int | str | None = 0
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capsys.readouterr()
+        return Ended(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def survey(stackemu: Stackemu) -> Survey:
+    """Return the document of `run DRIVER --format json` with more options; each is run once a session."""
+
+    @functools.cache
+    def run(driver: Path, *options: str) -> dict[str, Any]:
+        done = stackemu("run", driver, "--format", "json", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
 
     return run
 
@@ -73,3 +121,10 @@ def passthrough() -> Path:
 def stackzoo() -> Path:
     """drivers/stackzoo.sys, one function for each way to use a stack, with its private PDB beside it."""
     return ROOT / "drivers" / "stackzoo.sys"
+
+
+@pytest.fixture(scope="session", params=["passthrough", "stackzoo"])
+def sample(request: pytest.FixtureRequest) -> Path:
+    """Each of the sample drivers in turn."""
+    driver: Path = request.getfixturevalue(request.param)
+    return driver
