@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel import objects
 from stackemu.emu.kernel.api import (
+    access_lists,
     arithmetic,
     bitmaps,
     c_numbers,
@@ -31,6 +32,7 @@ from stackemu.emu.kernel.api import (
     raising,
     registry_callbacks,
     resources,
+    sids,
     slists,
     sorting,
     spin_locks,
@@ -40,7 +42,9 @@ from stackemu.emu.kernel.api import (
     strings,
     tables,
     threads,
+    time_fields,
     timers,
+    version,
     waits,
     work_items,
 )
@@ -62,6 +66,10 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **c_strings.BEHAVIOURS,
     **c_numbers.BEHAVIOURS,
     **sorting.BEHAVIOURS,
+    **time_fields.BEHAVIOURS,
+    **version.BEHAVIOURS,
+    **sids.BEHAVIOURS,
+    **access_lists.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
     **raising.BEHAVIOURS,
     **pool.BEHAVIOURS,

@@ -1,7 +1,7 @@
 """What the system answers about itself, and work of the kernel that no driver can see.
 
 Here are functions whose right behaviour is to do nothing visible, and small questions with a fixed answer: one
-processor, Windows 10, no debugger.
+processor, no debugger.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.call import ApiCall, Raised
 
-_VERSION = (10, 0, 19045)
 _STATUS_RETRY = 0xC000022D
 _STATUS_QUOTA_EXCEEDED = 0xC0000044
 _FIRMWARE_UEFI = 2
@@ -59,14 +58,6 @@ def _uuid(call: ApiCall) -> None:
     data[7] = data[7] & 0x0F | 0x40
     data[8] = data[8] & 0x3F | 0x80
     call.write(call.arguments[0], bytes(data))
-
-
-def _version(call: ApiCall) -> None:
-    """PsGetVersion returns whether this is a checked build."""
-    for address, number in zip(call.arguments[:3], _VERSION, strict=True):
-        call.put_optional(address, number)
-    if call.arguments[3]:
-        call.write(call.arguments[3], bytes(8))
 
 
 def _feature(call: ApiCall) -> None:
@@ -118,7 +109,6 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "KeGetCurrentProcessorNumberEx": _processor_number,
     "KeSetSystemAffinityThreadEx": _nothing,
     "ExUuidCreate": _uuid,
-    "PsGetVersion": _version,
     "ExIsProcessorFeaturePresent": _feature,
     "ExGetFirmwareType": _firmware,
 }
