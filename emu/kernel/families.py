@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from stackemu.emu.kernel import objects
 from stackemu.emu.kernel.api import (
     access_lists,
+    address_strings,
     arithmetic,
     bitmaps,
     c_numbers,
@@ -32,6 +33,7 @@ from stackemu.emu.kernel.api import (
     raising,
     registry_callbacks,
     resources,
+    run_once,
     sids,
     slists,
     sorting,
@@ -70,6 +72,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **version.BEHAVIOURS,
     **sids.BEHAVIOURS,
     **access_lists.BEHAVIOURS,
+    **run_once.BEHAVIOURS,
+    **address_strings.BEHAVIOURS,
     **exceptions.BEHAVIOURS,
     **raising.BEHAVIOURS,
     **pool.BEHAVIOURS,
