@@ -10,6 +10,7 @@ from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.call import MAX_COPY, ApiCall
 
 _COPIES = frozenset({"memcpy", "memmove", "RtlCopyMemory", "RtlMoveMemory"})
+_TELLING = 0x100
 MAX_FOLLOWED_COPY = 0x1000
 """Copies by kernel functions are followed word by word up to this many bytes."""
 
@@ -41,19 +42,17 @@ class Journal:
         """`now` returns how many instructions ran so far."""
         self._now = now
         self._entries: list[_Entry] = []
+        self._prepared: list[tuple[int, int]] = []
+
+    def prepare(self, source: Input) -> Input:
+        """Return the input that arguments are to be prepared from: what is drawn for them counts for every call."""
+        return _watched(source, self._prepared)
 
     def begin(self, call: ApiCall) -> Input:
         """Start the entry of a call; returns the input that it is to draw from."""
         entry = _Entry(self._now(), call)
         self._entries.append(entry)
-        source = call.source
-        return _WatchedInput(
-            source.seed,
-            source.style,
-            source.succeed,
-            source.overrides,
-            on_draw=lambda key, value: entry.draws.append((key, value)),
-        )
+        return _watched(call.source, entry.draws)
 
     def wrote(self, address: int, data: bytes) -> None:
         """Take note of what the call under way wrote."""
@@ -62,17 +61,29 @@ class Journal:
 
     def events(self) -> list[KernelEvent]:
         """Return the calls."""
+        # Small numbers of the preparation would be taken for others that happen to be equal.
+        prepared = [(key, value) for key, value in self._prepared if value >= _TELLING]
         return [
             KernelEvent(
                 moment=entry.moment,
                 ordinal=entry.call.ordinal,
                 name=entry.call.name,
                 writes=tuple(entry.writes),
-                draws=tuple(entry.draws),
+                draws=(*prepared, *entry.draws),
                 copy=_copy_of(entry.call),
             )
             for entry in self._entries
         ]
+
+
+def _watched(source: Input, draws: list[tuple[int, int]]) -> Input:
+    return _WatchedInput(
+        source.seed,
+        source.style,
+        source.succeed,
+        source.overrides,
+        on_draw=lambda key, value: draws.append((key, value)),
+    )
 
 
 def _copy_of(call: ApiCall) -> tuple[int, int, int] | None:

@@ -100,7 +100,8 @@ class KernelHost:
     def context(self) -> Context:
         """Return what the kernel works with outside of any API call, such as to prepare arguments."""
         self._calls += 1
-        return Context(self, self._kernel, self._source, self._calls - 1)
+        source = self.journal.prepare(self._source) if self.journal is not None else self._source
+        return Context(self, self._kernel, source, self._calls - 1)
 
     def run(self, address: int, esp: int) -> None:
         """Run the driver's code from `address` until it returns; `esp` points above its return address.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.choices import below, pick
 from stackemu.emu.kernel.call import MAX_COPY, ApiCall, Context
@@ -21,22 +22,24 @@ _CURRENT_MDL, _CURRENT_OFFSET, _LENGTH, _MDL_CHAIN, _DATA_OFFSET, _BUFFER_POOL =
 MAX_MDLS = 64
 """MDLs of one chain that are followed."""
 _BACKFILL = 0x40
+MAX_PACKET = 1500
+"""Bytes of data in a NET_BUFFER that nobody described."""
 _POOL_SIZE = 0x40
 _MDL_MAPPED_NONPAGED = 0x0004 | 0x0001
 """MDL_SOURCE_IS_NONPAGED_POOL and MDL_MAPPED_TO_SYSTEM_VA."""
 
 
-def new_mdl(context: Context, data: bytes) -> int:
-    """Return a new MDL over a copy of `data`."""
+def new_mdl(context: Context, data: bytes, size: int = 0) -> int:
+    """Return a new MDL over a copy of `data`, or over `size` bytes that the input decides."""
     mdl = context.new("MDL")
-    buffer = context.allocate(max(len(data), 1))
+    buffer = context.allocate(max(len(data), size, 1), zeroed=not size)
     context.write(buffer, data)
     mdl["Size"] = mdl.layout.size
     mdl["MdlFlags"] = _MDL_MAPPED_NONPAGED
     mdl["MappedSystemVa"] = buffer
     mdl["StartVa"] = buffer & ~0xFFF
     mdl["ByteOffset"] = buffer & 0xFFF
-    mdl["ByteCount"] = len(data)
+    mdl["ByteCount"] = max(len(data), size)
     return mdl.address
 
 
@@ -51,6 +54,7 @@ def new_list(context: Context, mdl: int, offset: int, length: int, pool: int = 0
     context.put_u32(buffer + _DATA_OFFSET, offset)
     context.put_u32(buffer + _LENGTH, length)
     _settle(context, buffer)
+    context.state(NetBuffers).known[buffer] = None
     return packet
 
 
@@ -98,6 +102,32 @@ def new_packet(context: Context) -> int:
     return new_list(context, new_mdl(context, bytes(_BACKFILL) + data), _BACKFILL, len(data))
 
 
+@dataclass(slots=True)
+class NetBuffers:
+    """NET_BUFFERs that are known to be well-formed."""
+
+    known: dict[int, None] = field(default_factory=dict)
+
+
+def adopt(context: Context, buffer: int) -> None:
+    """Make memory that the driver takes for a NET_BUFFER a well-formed one, unless it is known already.
+
+    Its length stays when it is one of a packet, and its data is whatever the input says.
+    """
+    known = context.state(NetBuffers).known
+    if buffer in known:
+        return
+    length = context.u32(buffer + _LENGTH)
+    if not 0 < length <= MAX_PACKET:
+        length = MAX_PACKET
+        context.put_u32(buffer + _LENGTH, length)
+    mdl = new_mdl(context, b"", size=_BACKFILL + length)
+    context.put_u32(buffer + _MDL_CHAIN, mdl)
+    context.put_u32(buffer + _DATA_OFFSET, _BACKFILL)
+    _settle(context, buffer)
+    known[buffer] = None
+
+
 def _contiguous(context: Context, buffer: int, size: int) -> tuple[int, bytes]:
     """Return the address of the first `size` bytes of data where they lie in one MDL, else 0, and the bytes."""
     mdl, offset = context.u32(buffer + _CURRENT_MDL), context.u32(buffer + _CURRENT_OFFSET)
@@ -118,6 +148,7 @@ def _contiguous(context: Context, buffer: int, size: int) -> tuple[int, bytes]:
 def _get_data(call: ApiCall) -> None:
     """NdisGetDataBuffer: a pointer into the packet, or its bytes copied to the caller's storage."""
     buffer, size, storage = call.arguments[:3]
+    adopt(call, buffer)
     if size > call.u32(buffer + _LENGTH) or size > MAX_COPY:
         return
     address, data = _contiguous(call, buffer, size)
@@ -131,6 +162,7 @@ def _get_data(call: ApiCall) -> None:
 def _retreat(call: ApiCall) -> None:
     """NdisRetreatNetBufferDataStart: room before the data, from the offset or from a new MDL."""
     buffer, delta = call.arguments[:2]
+    adopt(call, buffer)
     offset = call.u32(buffer + _DATA_OFFSET)
     if delta > offset:
         if not call.succeeds or delta > MAX_COPY:
@@ -145,6 +177,7 @@ def _retreat(call: ApiCall) -> None:
 
 def _advance(call: ApiCall) -> None:
     buffer, delta = call.arguments[:2]
+    adopt(call, buffer)
     _move(call, buffer, call.u32(buffer + _DATA_OFFSET) + delta, call.u32(buffer + _LENGTH) - delta)
 
 
