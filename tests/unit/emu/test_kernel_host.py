@@ -43,8 +43,11 @@ CODE = {
     0x1200: "81ec00080000 8b842404080000 a30020dea5 81c400080000 c20400",
     # push 0xc0000005; call [ExRaiseStatus]
     0x1240: "68050000c0 ff150830dea5",
+    # push ebx; push 0; push 10; push 0; push 107; call [_aulldvrm]; shl eax, 8; or eax, ecx; add eax, ebx; pop ebx;
+    # ret
+    0x1280: "53 6a00 6a0a 6a00 6a6b ff150c30dea5 c1e008 09c8 01d8 5b c3",
 }
-REPAIRED, DECLINED, GUARDED, EXPANDS, RAISES = 0x1000, 0x1080, 0x1100, 0x11C0, 0x1240
+REPAIRED, DECLINED, GUARDED, EXPANDS, RAISES, DIVIDES = 0x1000, 0x1080, 0x1100, 0x11C0, 0x1240, 0x1280
 CALLOUT = 0x1200
 
 
@@ -53,7 +56,7 @@ def _image() -> Image:
     for rva, code in CODE.items():
         data = bytes.fromhex(code)
         text[rva - 0x1000 : rva - 0x1000 + len(data)] = data
-    names = ("_except_handler3", "KeExpandKernelStackAndCallout", "ExRaiseStatus")
+    names = ("_except_handler3", "KeExpandKernelStackAndCallout", "ExRaiseStatus", "_aulldvrm")
     return Image(
         path=Path("sample.sys"),
         sha256="",
@@ -129,3 +132,9 @@ def test_a_callout_on_a_stack_of_its_own_costs_its_caller_nothing(machine: Machi
     ]
     alone = machine.call(CALLOUT, SOURCE, observation.roots[0])
     assert alone.own == 0x800
+
+
+def test_a_division_with_remainder_leaves_it_in_ebx_and_ecx(machine: Machine) -> None:
+    observation = machine.call(DIVIDES, SOURCE)
+    assert (observation.outcome, observation.result) == (Outcome.RETURNED, 10 << 8 | 7)
+    assert (observation.own, observation.clobbered) == (24, ())
