@@ -6,7 +6,7 @@ bitmap's bit 0.
 
 from __future__ import annotations
 
-import itertools
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,12 +74,8 @@ class _Bitmap:
     def clear_runs(self) -> Iterator[tuple[int, int]]:
         """Yield start and length of each run of clear bits, in order."""
         text = f"{self.bits(0, self.size):0{self.size}b}"[::-1] if self.size else ""
-        at = 0
-        for digit, group in itertools.groupby(text):
-            length = sum(1 for _ in group)
-            if digit == "0":
-                yield at, length
-            at += length
+        for run in re.finditer("0+", text):
+            yield run.start(), run.end() - run.start()
 
 
 def _ones(count: int) -> int:
