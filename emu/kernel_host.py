@@ -168,9 +168,22 @@ class KernelHost:
             raise Stop(fault.outcome, fault.why)
         if not self._probe.enter(self._dispatcher, self._get("ESP"), self._dispatcher):
             raise Stop(Outcome.OVERFLOW, "calls nested too deep")
-        registers = dispatch(self.context(), ExceptionRaised(fault.status, fault.address, fault.information))
+        exception = ExceptionRaised(fault.status, fault.address, fault.information)
+        return self._dispatch(exception, Stop(fault.outcome, fault.why))
+
+    def _dispatch(self, exception: ExceptionRaised, ending: Stop) -> int:
+        """Offer an exception to the driver's handlers; returns the address where one of them goes on.
+
+        Raises:
+            Stop: `ending`, when nobody handles the exception or its records find no room.
+            _Left: a handler took it.
+        """
+        try:
+            registers = dispatch(self.context(), exception)
+        except BadAddress as bad:
+            raise ending from bad
         if registers is None:
-            raise Stop(fault.outcome, fault.why)
+            raise ending
         return self._go_on(registers)
 
     def _serve(self, stub: Stub) -> int:
@@ -239,7 +252,7 @@ class KernelHost:
         self._set("ESP", esp)
         exception = ExceptionRaised(status, call.return_address, information, EXCEPTION_NONCONTINUABLE)
         if is_dispatched:
-            dispatch(self.context(), exception)
+            self._dispatch(exception, ending)
         raise ending
 
     # -- what the emulated kernel asks of the machine --

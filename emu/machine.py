@@ -204,9 +204,16 @@ class Machine:
         self._host.begin(source)
         entry = self._image.base + rva
         esp = (_ENTRY_ESP & -_ALIGNMENT_SPAN) - alignment
-        saved = self._set_up(esp, source, self._words(source, arguments))
-        self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget)
         outcome, why = Outcome.RETURNED, None
+        try:
+            words = self._words(source, arguments)
+        except BadAddress as bad:
+            words = Words()
+            outcome, why = Outcome.FAULTED, f"its arguments could not be prepared at {bad.address:#010x}"
+        saved = self._set_up(esp, source, words)
+        self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget)
+        if why is not None:
+            return self._observe(outcome, why, esp, saved)
         try:
             self._host.run(entry, esp)
         except Stop as stop:

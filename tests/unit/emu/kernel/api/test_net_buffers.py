@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import Any
 
@@ -14,7 +15,7 @@ def _packet(kernel: Any, *pieces: bytes, offset: int = 0) -> tuple[int, int]:
 
     context = kernel.context()
     mdls = [new_mdl(context, piece) for piece in pieces]
-    for mdl, following in zip(mdls, mdls[1:], strict=False):
+    for mdl, following in itertools.pairwise(mdls):
         context.put_u32(mdl, following)
     packet = new_list(context, mdls[0], offset, sum(map(len, pieces)) - offset)
     return packet, context.u32(packet + 4)
