@@ -123,6 +123,9 @@ class AddressSpace:
 
     def is_mapped(self, address: int) -> bool:
         """Return whether there is memory at `address`."""
+        page = address & -PAGE
+        if page in self._touched or page in self._kept:
+            return True
         try:
             self._engine.mem_read(address, 1)
         except unicorn.UcError:

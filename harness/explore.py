@@ -87,17 +87,14 @@ class Explorer:
 
     def _open_decisions(self, recording: Recording) -> list[Decision]:
         """Return the transfers that could have led to blocks not seen, each place once."""
-        found: dict[tuple[int, int], Decision] = {}
-        for decision in self._decisions(recording):
-            if decision.target not in self.seen and decision.target not in self._blocks and decision.origins:
-                found.setdefault((decision.address, decision.target), decision)
+        found = self._decisions(recording, lambda target: target not in self.seen and target not in self._blocks)
         # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
-        return sorted(found.values(), key=lambda one: one.target not in self._code.leaders)
+        return sorted((one for one in found if one.origins), key=lambda one: one.target not in self._code.leaders)
 
-    def _decisions(self, recording: Recording) -> Iterator[Decision]:
+    def _decisions(self, recording: Recording, wanted: Callable[[int], bool]) -> Iterator[Decision]:
         entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
         tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
-        return tracer.decisions(recording.steps, recording.events)
+        return tracer.decisions(recording.steps, recording.events, wanted)
 
     def _table_at(self, address: int) -> Sequence[int]:
         for table, count in self._code.tables:
@@ -133,8 +130,8 @@ class Explorer:
             if attempt is None:
                 continue
             recording = self._record(attempt.source, attempt.variant)
-            wanted = [one for one in self._decisions(recording) if (one.address, one.target) == (address, target)]
-            places = [place for one in wanted for place in one.origins]
+            decisions = self._decisions(recording, target.__eq__)
+            places = [place for one in decisions if one.address == address for place in one.origins]
             yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
 
     def _frontier(self) -> Iterator[tuple[int, int]]:

@@ -183,9 +183,21 @@ class OriginTracer:
         self._written: set[int] = set()
         self._flags: _Flags | None = None
         self._now: Registers = ()
+        self._wanted: Callable[[int], bool] = lambda _target: True
+        self._yielded: set[tuple[int, int]] = set()
 
-    def decisions(self, steps: Sequence[tuple[int, Registers]], events: Sequence[KernelEvent]) -> Iterator[Decision]:
-        """Yield the transfers of a run, given as (address, registers before) of each instruction."""
+    def decisions(
+        self,
+        steps: Sequence[tuple[int, Registers]],
+        events: Sequence[KernelEvent],
+        wanted: Callable[[int], bool] = lambda _target: True,
+    ) -> Iterator[Decision]:
+        """Yield the transfers of a run, given as (address, registers before) of each instruction.
+
+        Only those are looked into whose other side is `wanted`, each once.
+        """
+        self._wanted = wanted
+        self._yielded.clear()
         if not steps:
             return
         first = steps[0][1]
@@ -401,10 +413,16 @@ class OriginTracer:
             return
         taken = follower == target
         other = instruction.end if taken else target
-        if other == follower:
+        if other == follower or not self._is_asked_for(instruction.address, other):
             return
         origins = tuple(self._ways(instruction.mnemonic[1:], not taken))
         yield Decision(instruction.address, other, origins)
+
+    def _is_asked_for(self, address: int, target: int) -> bool:
+        if (address, target) in self._yielded or not self._wanted(target):
+            return False
+        self._yielded.add((address, target))
+        return True
 
     def _ways(self, condition: str, wanted: bool) -> Iterator[tuple[Origin, int]]:
         """Yield places and values that make a condition of the present flags be as wanted."""
@@ -435,7 +453,7 @@ class OriginTracer:
             return
         for number, target in enumerate(self._table_at(operand.disp & _MASK)[:MAX_TABLE_ENTRIES]):
             place = origin.undo(number)
-            if target != follower and place is not None:
+            if target != follower and place is not None and self._is_asked_for(instruction.address, target):
                 yield Decision(instruction.address, target, ((origin, place),))
 
     def _kernel_call(self, event: KernelEvent, registers: Registers) -> None:
