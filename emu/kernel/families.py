@@ -15,14 +15,20 @@ from stackemu.emu.kernel.api import (
     callbacks,
     clock,
     debug,
+    devices,
     dispatcher,
     dpc,
     environment,
     exceptions,
     filtering_platform,
     interlocked,
+    irp_building,
+    irp_queues,
+    irp_roles,
+    irps,
     irql,
     lookaside,
+    mdl,
     memory,
     mutexes,
     net_buffers,
@@ -99,6 +105,11 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **environment.BEHAVIOURS,
     **net_buffers.BEHAVIOURS,
     **filtering_platform.BEHAVIOURS,
+    **devices.BEHAVIOURS,
+    **irps.BEHAVIOURS,
+    **irp_building.BEHAVIOURS,
+    **irp_queues.BEHAVIOURS,
+    **mdl.BEHAVIOURS,
     **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
@@ -117,6 +128,8 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **lookaside.ROLES,
     **callbacks.ROLES,
     **registry_callbacks.ROLES,
+    **devices.ROLES,
+    **irp_roles.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 
