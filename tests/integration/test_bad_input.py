@@ -20,7 +20,7 @@ COMMANDS = ("run", "static", "symbols", "explain")
 MACHINE_ARMNT, MACHINE_ARM64 = 0x1C4, 0xAA64
 """IMAGE_FILE_HEADER.Machine, from the PE format's specification."""
 CUT = 512
-FLIPPED_IMAGES = 200
+FLIPPED_IMAGES = 120
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
