@@ -22,6 +22,7 @@ from stackemu.emu.kernel.api import (
     exceptions,
     filtering_platform,
     interlocked,
+    interrupts,
     irp_building,
     irp_queues,
     irp_roles,
@@ -34,6 +35,7 @@ from stackemu.emu.kernel.api import (
     net_buffers,
     notify,
     pool,
+    ports,
     printf,
     push_locks,
     raising,
@@ -110,6 +112,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **irp_building.BEHAVIOURS,
     **irp_queues.BEHAVIOURS,
     **mdl.BEHAVIOURS,
+    **interrupts.BEHAVIOURS,
+    **ports.BEHAVIOURS,
     **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
@@ -128,6 +132,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **lookaside.ROLES,
     **callbacks.ROLES,
     **registry_callbacks.ROLES,
+    **interrupts.ROLES,
     **devices.ROLES,
     **irp_roles.ROLES,
 }
