@@ -20,6 +20,7 @@ from stackemu.emu.kernel.api import (
     dpc,
     environment,
     exceptions,
+    fast_io,
     filtering_platform,
     interlocked,
     interrupts,
@@ -133,6 +134,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **callbacks.ROLES,
     **registry_callbacks.ROLES,
     **interrupts.ROLES,
+    **fast_io.ROLES,
     **devices.ROLES,
     **irp_roles.ROLES,
 }
