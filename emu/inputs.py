@@ -125,6 +125,10 @@ class Input:
             return pointer(index)
         return self._word("argument", index)
 
+    def overrides_argument(self, index: int) -> bool:
+        """Return whether an override says what the argument at `index` is."""
+        return self._override(Place.ARGUMENT, index) is not None
+
     def register(self, number: int) -> int:
         """Return what an unspecified register holds at a function's entry: a pointer."""
         override = self._override(Place.REGISTER, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unicorn import x86_const
@@ -19,12 +19,14 @@ from stackemu.emu.kernel.call import BadAddress
 from stackemu.emu.kernel.driver_roots import driver_object_roots
 from stackemu.emu.kernel.families import ROLES
 from stackemu.emu.kernel.roots import Root, Words
+from stackemu.emu.kernel.shapes import argument
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import StubTable
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
 from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
 from stackemu.emu.observation import Observation, Outcome, Share
 from stackemu.emu.processor import Processor
+from stackemu.emu.symbols.structure import Structure
 
 DEFAULT_BUDGET = 200_000
 """Instructions a run may take before it is given up."""
@@ -52,10 +54,10 @@ _ECX, _EDX = x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EDX
 class Arguments:
     """How to call a function: words pushed for it, and ECX and EDX; None for what the input decides."""
 
-    stack: tuple[bool | None, ...] = (None,) * 12
-    """For each word on the stack whether it is a pointer; None where its type is not known."""
-    ecx: bool | None = None
-    edx: bool | None = None
+    stack: tuple[bool | str | None, ...] = (None,) * 12
+    """For each word on the stack its C type, or whether it is a pointer; None where that is not known."""
+    ecx: bool | str | None = None
+    edx: bool | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,9 @@ class Machine:
         functions: Sequence[tuple[int, int]],
         pops_at_call: Callable[[int], int],
         mode: Mode = Mode.BLOCKS,
+        structures: Mapping[str, Structure] | None = None,
     ) -> None:
-        """Map `image`. `functions` are (start, end) addresses, ascending.
+        """Map `image`. `functions` are (start, end) addresses, ascending; `structures` are the source's by tag.
 
         `pops_at_call` returns, for the address after a call of a function that nobody knows, how many bytes
         of arguments that function is to pop.
@@ -97,6 +100,7 @@ class Machine:
         self._functions = functions
         self._pops_at_call = pops_at_call
         self._mode = mode
+        self._structures = structures or {}
         self._engine = open_engine()
         self._probe = attach_probe(self._engine, mode)
         self._probe.set_functions(array("I", [word for pair in functions for word in pair]).tobytes())
@@ -161,7 +165,9 @@ class Machine:
         """Run a function once more as `call` does, with every instruction's registers kept."""
         if self._recorder is None:
             if self._recording is None:
-                self._recording = Machine(self._image, self._functions, self._pops_at_call, Mode.RECORDED)
+                self._recording = Machine(
+                    self._image, self._functions, self._pops_at_call, Mode.RECORDED, self._structures
+                )
             self._recording.start_from(self.snapshot)
             return self._recording.record(rva, source, arguments, alignment=alignment, budget=budget)
         recorder = self._recorder
@@ -181,7 +187,7 @@ class Machine:
     def _single_stepping(self) -> Machine:
         """Return a machine in the reference mode that starts runs from what this one does."""
         if self._reference is None:
-            self._reference = Machine(self._image, self._functions, self._pops_at_call, Mode.STEPS)
+            self._reference = Machine(self._image, self._functions, self._pops_at_call, Mode.STEPS, self._structures)
         self._reference.start_from(self.snapshot)
         return self._reference
 
@@ -227,10 +233,18 @@ class Machine:
             if build is not None:
                 return build(self._host.context(), arguments)
             arguments = Arguments()
+        context = self._host.context()
+
+        def word(index: int, kind: bool | str | None) -> int:
+            if not isinstance(kind, str):
+                return source.argument(index, kind)
+            shaped = argument(context, kind, self._structures) if not source.overrides_argument(index) else None
+            return shaped if shaped is not None else source.argument(index, is_pointer=kind.endswith("*"))
+
         return Words(
-            tuple(source.argument(index, kind) for index, kind in enumerate(arguments.stack[:MAX_ARGUMENT_WORDS])),
-            source.argument(MAX_ARGUMENT_WORDS, arguments.ecx),
-            source.argument(MAX_ARGUMENT_WORDS + 1, arguments.edx),
+            tuple(word(index, kind) for index, kind in enumerate(arguments.stack[:MAX_ARGUMENT_WORDS])),
+            word(MAX_ARGUMENT_WORDS, arguments.ecx),
+            word(MAX_ARGUMENT_WORDS + 1, arguments.edx),
         )
 
     def _set_up(self, esp: int, source: Input, words: Words) -> tuple[int, ...]:

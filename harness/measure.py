@@ -107,7 +107,9 @@ class Measurer:
         self._model: CodeModel = driver.code_model()
         self._names = {driver.image.base + function.rva: function.name for function in driver.functions}
         mode = Mode.STEPS if settings.single_step else Mode.BLOCKS
-        self._machine = Machine(driver.image, driver.function_ranges(), self._model.pops_at_call, mode)
+        self._machine = Machine(
+            driver.image, driver.function_ranges(), self._model.pops_at_call, mode, driver.structures
+        )
         self._inputs = default_inputs(settings.seed, settings.inputs)
         self._fresh = self._machine.snapshot
         self.bring_up = BringUp.skipped(None)
@@ -268,13 +270,13 @@ def arguments_of(prototype: Prototype | None) -> Arguments:
     """Return how to call a function of this type; without a prototype every word may be anything."""
     if prototype is None:
         return Arguments()
-    kinds = [parameter.type.endswith("*") or _is_opaque(parameter.type) for parameter in prototype.parameters]
+    kinds = [_kind(parameter.type) for parameter in prototype.parameters]
     if prototype.convention == "fastcall":
-        registers = [*kinds[:2], None, None]
+        registers: list[bool | str | None] = [*kinds[:2], None, None]
         return Arguments(tuple(kinds[2:]) + (None,) * 4, registers[0], registers[1])
     return Arguments(tuple(kinds) + (None,) * 4)
 
 
-def _is_opaque(kind: str) -> bool:
-    """Return whether a type that is no plain number is treated as a pointer: handles and unknown names."""
-    return not any(word in kind for word in _NARROW)
+def _kind(kind: str) -> bool | str:
+    """Return a pointer's type itself, and of others whether they are treated as pointers: no plain numbers are."""
+    return kind if kind.endswith("*") else not any(word in kind for word in _NARROW)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackemu.emu.code.model import CodeModel
@@ -10,6 +11,7 @@ from stackemu.emu.image import Image
 from stackemu.emu.load_image import load_image
 from stackemu.emu.symbols.discovery import complete
 from stackemu.emu.symbols.function import Function
+from stackemu.emu.symbols.structure import Structure
 from stackemu.emu.symbols.table import load_functions
 
 
@@ -22,6 +24,8 @@ class Driver:
     symbols_source: str
     symbols_path: Path | None
     warnings: tuple[str, ...]
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+    """The structures of the driver's source, by their tags, where its symbols describe them."""
 
     def code_model(self) -> CodeModel:
         """Return a new model of the driver's code."""
@@ -49,4 +53,5 @@ def open_driver(path: Path, symbols: Path | None = None) -> Driver:
         symbols_source=table.source,
         symbols_path=table.path,
         warnings=table.warnings,
+        structures=table.structures,
     )

@@ -80,6 +80,10 @@ class TypeStream:
         if end - self.first != len(self._offsets):
             raise header.error(f"expected {end - self.first} type records, got {len(self._offsets)}")
 
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return len(self._offsets)
+
     def record(self, index: int) -> tuple[int, Cursor] | None:
         """Return the leaf kind of a type index and a cursor over its fields; None if there is none."""
         position = index - self.first

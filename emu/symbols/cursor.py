@@ -74,6 +74,12 @@ class Cursor:
         self._position = position + size
         return position
 
+    def peek(self) -> int:
+        """Return the next byte without passing over it."""
+        if not self:
+            raise self.error("expected a byte, got the end")
+        return self._data[self._position]
+
     def u8(self) -> int:
         """Read an unsigned byte."""
         return self._data[self._take(1, "u8")]

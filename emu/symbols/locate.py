@@ -6,8 +6,8 @@ out, with a warning that says what was expected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stackemu.emu.errors import InputError
@@ -16,6 +16,7 @@ from stackemu.emu.symbols.cursor import FormatError
 from stackemu.emu.symbols.function import Function
 from stackemu.emu.symbols.mapfile import mismatch, read_map
 from stackemu.emu.symbols.pdb import read_identity, read_pdb
+from stackemu.emu.symbols.structure import Structure
 
 _RESERVED_NAMES = frozenset({"", ".", ".."})
 
@@ -27,6 +28,7 @@ class SymbolFile:
     path: Path
     source: str
     functions: tuple[Function, ...]
+    structures: Mapping[str, Structure] = field(default_factory=dict)
 
 
 def find_symbols(image: Image, explicit: Path | None = None) -> tuple[SymbolFile | None, tuple[str, ...]]:
@@ -105,7 +107,7 @@ def _read(image: Image, path: Path, explicit: bool, warnings: list[str]) -> Symb
         warnings.append(f"{path} cannot be verified: the image has no debug id")
     pdb = read_pdb(path)
     warnings.extend(pdb.warnings)
-    return SymbolFile(path, "pdb" if pdb.has_procedures else "public pdb", pdb.functions)
+    return SymbolFile(path, "pdb" if pdb.has_procedures else "public pdb", pdb.functions, pdb.structures)
 
 
 def _pdb_mismatch(image: Image, guid: str, age: int) -> str | None:

@@ -7,11 +7,12 @@ current PDBs, so those are read here, through bounded cursors.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackemu.emu.symbols.codeview import Procedure, Public, read_module, read_publics
+from stackemu.emu.symbols.codeview_structures import read_structures
 from stackemu.emu.symbols.codeview_types import VERSION, Types, TypeStream
 from stackemu.emu.symbols.cursor import Cursor, FormatError
 from stackemu.emu.symbols.dbi import NO_STREAM, DebugInfo, Module, SegmentMap, read_dbi
@@ -19,6 +20,7 @@ from stackemu.emu.symbols.fpo import FrameAt, read_fpo, read_frame_data
 from stackemu.emu.symbols.function import FrameRecord, Function, Kind, Prototype, Source
 from stackemu.emu.symbols.msf import Container
 from stackemu.emu.symbols.names import undecorate
+from stackemu.emu.symbols.structure import Structure
 
 MAX_WARNINGS = 20
 """Warnings kept for one file; a corrupt one can have one for each module."""
@@ -44,6 +46,8 @@ class PdbInfo:
     age: int
     functions: tuple[Function, ...]
     warnings: tuple[str, ...]
+    structures: Mapping[str, Structure]
+    """The source's structures by their tags; none in a public PDB."""
 
     @property
     def has_procedures(self) -> bool:
@@ -84,7 +88,9 @@ class _Reader:
         """Return everything that could be read."""
         segments = self._segments()
         frames = self._frames()
-        procedures = self._procedures(segments)
+        stream = self._type_stream()
+        types = Types(stream, self._ids()) if stream is not None else None
+        procedures = self._procedures(segments, types)
         publics = self._publics(segments, procedures)
         functions = _join(procedures, publics, frames)
         return PdbInfo(
@@ -93,6 +99,7 @@ class _Reader:
             self.dbi.age or self.info_age,
             functions,
             tuple(self._warnings),
+            read_structures(stream, types) if stream is not None and types is not None else {},
         )
 
     def _warn(self, error: FormatError) -> None:
@@ -133,10 +140,10 @@ class _Reader:
                 self._warn(error)
         return frames
 
-    def _types(self) -> Types | None:
+    def _type_stream(self) -> TypeStream | None:
         try:
             tpi = self._optional(_TPI_STREAM, "TPI")
-            return Types(TypeStream(tpi, "TPI"), self._ids()) if tpi else None
+            return TypeStream(tpi, "TPI") if tpi else None
         except FormatError as error:
             self._warn(error)
             return None
@@ -152,9 +159,8 @@ class _Reader:
             self._warn(error)
             return None
 
-    def _procedures(self, segments: SegmentMap) -> dict[int, Function]:
+    def _procedures(self, segments: SegmentMap, types: Types | None) -> dict[int, Function]:
         """Return the functions that the modules' records tell of, by RVA."""
-        types = self._types()
         functions: dict[int, Function] = {}
         for module in self.dbi.modules:
             try:

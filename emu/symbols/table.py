@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stackemu.emu.image import Image
@@ -13,6 +13,7 @@ from stackemu.emu.symbols.cursor import FormatError
 from stackemu.emu.symbols.function import Function, Kind, Source
 from stackemu.emu.symbols.locate import find_symbols
 from stackemu.emu.symbols.names import undecorate
+from stackemu.emu.symbols.structure import Structure
 
 ENTRY_NAME = "DriverEntry"
 """What the entry point is called where nothing names it; with /GS it is really GsDriverEntry."""
@@ -32,6 +33,8 @@ class SymbolTable:
     source: str
     path: Path | None
     warnings: tuple[str, ...]
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+    """The structures that the symbol file describes, by their tags."""
 
 
 def load_functions(image: Image, symbols: Path | None = None) -> SymbolTable:
@@ -57,6 +60,7 @@ def load_functions(image: Image, symbols: Path | None = None) -> SymbolTable:
         source=file.source if file else fallback,
         path=file.path if file else None,
         warnings=tuple(warnings),
+        structures=file.structures if file else {},
     )
 
 
