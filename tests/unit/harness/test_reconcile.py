@@ -1,4 +1,4 @@
-"""Verdicts: measured own beside static own, with the reason for every verdict but exact."""
+"""Verdicts: what measured and static own make of each other."""
 
 from __future__ import annotations
 
@@ -7,43 +7,65 @@ import pytest
 from stackemu.harness.reconcile import reconcile
 from stackemu.harness.results import MeasuredFigures, StaticFigures
 
-
-def _static(own: int | None, *open_reasons: str) -> StaticFigures:
-    return StaticFigures(locals=0, saved=0, frame=0, own=own, bound=None, open=open_reasons)
+DEEPEST_AT = 0xA5DE1340
 
 
-def _measured(own: int | None) -> MeasuredFigures:
+def static(own: int | None, *reasons: str) -> StaticFigures:
+    return StaticFigures(locals=0, saved=0, frame=0, own=own, bound=None, open=reasons)
+
+
+def measured(own: int | None, outcome: str = "returned") -> MeasuredFigures:
     return MeasuredFigures(
-        outcome="returned", own=own, depth=own, chain=(), instructions=1, runs=1, blocks_seen=1, blocks=1
+        outcome=outcome, own=own, depth=own, chain=(), instructions=1, runs=8, blocks_seen=1, blocks=1
     )
 
 
 @pytest.mark.parametrize(
-    ("static", "measured", "verdict"),
-    [(40, 40, "exact"), (40, 36, "within"), (40, 44, "exceeds"), (None, 44, "dynamic"), (40, None, "not-run")],
+    ("measured_own", "static_own", "verdict"),
+    [(40, 40, "exact"), (32, 40, "within"), (44, 40, "exceeds"), (0, 0, "exact")],
 )
-def test_the_verdict_follows_from_the_two_figures(static: int | None, measured: int | None, verdict: str) -> None:
-    assert reconcile(_static(static), _measured(measured), 0xA5DE1000, "")[0] == verdict
+def test_the_verdict_compares_own_with_own(measured_own: int, static_own: int, verdict: str) -> None:
+    assert reconcile(static(static_own), measured(measured_own), DEEPEST_AT, "")[0] == verdict
 
 
-def test_exact_needs_no_reason() -> None:
-    assert reconcile(_static(40), _measured(40), 0xA5DE1000, "") == ("exact", None)
+def test_an_exact_verdict_of_runs_that_returned_needs_no_reason() -> None:
+    assert reconcile(static(40), measured(40), DEEPEST_AT, "") == ("exact", None)
 
 
-def test_within_names_the_instruction_that_was_not_reached_and_how_runs_ended() -> None:
-    _, why = reconcile(_static(40), _measured(36), 0xA5DE1234, "1 of 8 runs did not return")
-    assert why == "the deeper instruction at 0xa5de1234 was not reached; 1 of 8 runs did not return"
+def test_an_exact_verdict_keeps_the_reason_why_runs_did_not_return() -> None:
+    reason = "8 of 8 runs did not return (bugcheck: KeBugCheckEx(0xf7))"
+    assert reconcile(static(24), measured(24, "bugcheck"), DEEPEST_AT, reason) == ("exact", reason)
+
+
+def test_within_names_the_instruction_that_was_not_reached_and_what_stood_in_the_way() -> None:
+    unreached = "the deeper instruction at 0xa5de1340 was not reached"
+    assert reconcile(static(40), measured(32), DEEPEST_AT, "") == ("within", unreached)
+    assert reconcile(static(40), measured(32), DEEPEST_AT, "2 of 8 runs faulted") == (
+        "within",
+        f"{unreached}; 2 of 8 runs faulted",
+    )
 
 
 def test_exceeds_says_that_the_static_figure_is_wrong() -> None:
-    _, why = reconcile(_static(40), _measured(44), 0xA5DE1000, "")
-    assert why == "measured own 44 is more than static own 40: the static figure is wrong"
+    verdict, why = reconcile(static(40), measured(44), DEEPEST_AT, "")
+    assert (verdict, why) == ("exceeds", "measured own 44 is more than static own 40: the static figure is wrong")
 
 
-def test_dynamic_gives_the_reasons_that_concern_own_alone() -> None:
-    reasons = ("alloca at 0xa5de1003", "bound: callees are not added up yet")
-    assert reconcile(_static(None, *reasons), _measured(44), 0, "")[1] == "alloca at 0xa5de1003"
+def test_dynamic_gives_the_reasons_that_speak_of_own() -> None:
+    figures = static(
+        None, "stack allocated by a run-time amount at 0xa5de13b8", "bound: callees are not added up yet"
+    )
+    assert reconcile(figures, measured(1068), DEEPEST_AT, "") == (
+        "dynamic",
+        "stack allocated by a run-time amount at 0xa5de13b8",
+    )
 
 
-def test_a_function_that_did_not_run_has_the_reason() -> None:
-    assert reconcile(_static(40), None, 0, "crashed: SIGSEGV") == ("not-run", "crashed: SIGSEGV")
+@pytest.mark.parametrize("figures", [None, measured(None)])
+def test_what_was_not_measured_was_not_run_whatever_the_code_says(figures: MeasuredFigures | None) -> None:
+    for own in (40, None):
+        assert reconcile(static(own), figures, DEEPEST_AT, "crashed: the emulator crashed (SIGSEGV)") == (
+            "not-run",
+            "crashed: the emulator crashed (SIGSEGV)",
+        )
+    assert reconcile(static(40), figures, DEEPEST_AT, "") == ("not-run", "not run")

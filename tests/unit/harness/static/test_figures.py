@@ -1,114 +1,141 @@
-"""Locals, saved, frame and own of hand-assembled functions, counted from their listings."""
+"""The static figures of one function: own, its reasons, and the disagreements with debug records."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from stackemu.emu.code.model import CodeModel
-from stackemu.emu.image import Image, Section
-from stackemu.emu.symbols.function import FrameRecord, Function, Source
-from stackemu.harness.static.figures import StaticResult, static_figures
+from stackemu.emu.symbols.function import FrameRecord
+from stackemu.harness.session import Driver
+from stackemu.harness.static.figures import StaticResult, residues, static_figures
 
-BASE = 0xA5DE0000
-TWO_ARGUMENTS, ALLOCA_PROBE = 0x1F00, 0x1F10
+MakeDriver = Callable[..., Driver]
 
-# code, locals, saved, own; None: no constant
-FUNCTIONS = {
-    "nothing": ("31 c0 c3", 0, 0, 0),
-    # push ecx; mov [esp], ecx; mov eax, [esp]; pop ecx
-    "push ecx reserves a local": ("51 89 0c 24 8b 04 24 59 c3", 4, 0, 4),
-    # push ebp; mov ebp, esp; sub esp, 16; leave
-    "EBP frame": ("55 8b ec 83 ec 10 c9 c3", 16, 4, 20),
-    # the same with push ebx; push esi; push edi
-    "EBP frame with saved registers": ("55 8b ec 83 ec 10 53 56 57 5f 5e 5b c9 c3", 16, 16, 32),
-    # push ebx; push esi; sub esp, 24
-    "no frame pointer": ("53 56 83 ec 18 83 c4 18 5e 5b c3", 24, 8, 32),
-    # sub esp, 8; push 1; push 2; call (ret 8); add esp, 8: arguments and return address are own, not frame
-    "outgoing arguments": ("83 ec 08 6a 01 6a 02 e8 f4 0e 00 00 83 c4 08 c3", 8, 0, 8 + 8 + 4),
-    # mov eax, 0x1200; call _alloca_probe; add esp, 0x1200
-    "a probed frame": ("b8 00 12 00 00 e8 06 0f 00 00 81 c4 00 12 00 00 c3", 0x1200, 0, 0x1200),
-    # enter 32, 0; leave
-    "enter": ("c8 20 00 00 c9 c3", 32, 4, 36),
-    # push ebp; mov ebp, esp; and esp, -8; sub esp, 16; leave: the worst entry loses 4 bytes
-    "a realigned frame": ("55 8b ec 83 e4 f8 83 ec 10 c9 c3", 16, 4, 4 + 4 + 16),
-    # push ebp; mov ebp, esp; sub esp, [ebp+8]; leave; ret 4
-    "alloca": ("55 8b ec 2b 65 08 c9 c2 04 00", None, 4, None),
-    # test ecx, ecx; je exit; push ebx; sub esp, 32; add esp, 32; pop ebx; exit: ret
-    "a shrink-wrapped prologue": ("85 c9 74 08 53 83 ec 20 83 c4 20 5b c3", 32, 4, 36),
-}  # fmt: skip
+CLASSIC = """
+55      push ebp
+89e5    mov ebp, esp
+83ec20  sub esp, 0x20
+56      push esi
+5e      pop esi
+c9      leave
+c3      ret
+"""
+REALIGNED = """
+55        push ebp
+89e5      mov ebp, esp
+83e4f8    and esp, 0xfffffff8
+83ec20    sub esp, 0x20
+89ec      mov esp, ebp
+5d        pop ebp
+c3        ret
+"""
+ALLOCA = """
+55      push ebp
+89e5    mov ebp, esp
+8b4508  mov eax, dword ptr [ebp + 8]
+29c4    sub esp, eax
+89ec    mov esp, ebp
+5d      pop ebp
+c3      ret
+"""
+UNBALANCED = """
+50      push eax
+c3      ret
+"""
 
 
-def _figures(code: str, frames: tuple[FrameRecord, ...] = ()) -> StaticResult:
-    text = bytearray(b"\xcc" * 0x1000)
-    pieces = {
-        0x1000: code,
-        TWO_ARGUMENTS: "c2 08 00",
-        # push ecx; lea ecx, [esp+8]; sub ecx, eax; test [ecx], ecx; mov eax, esp; mov esp, ecx; mov ecx, [eax];
-        # push dword ptr [eax+4]; ret
-        ALLOCA_PROBE: "51 8d 4c 24 08 29 c1 85 09 89 e0 89 cc 8b 08 ff 70 04 c3",
-    }
-    for rva, data in pieces.items():
-        raw = bytes.fromhex(data)
-        text[rva - 0x1000 : rva - 0x1000 + len(raw)] = raw
-    image = Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x2000,
-        entry=None,
-        headers=b"",
-        sections=(Section(".text", 0x1000, bytes(text), writable=False, executable=True, discardable=False),),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
+def figures_of(driver: Driver, index: int = 0) -> StaticResult:
+    return static_figures(driver.code_model(), driver.functions[index])
+
+
+def test_own_is_the_deepest_instruction_and_says_which(make_driver: MakeDriver) -> None:
+    # push ebp 4, 32 locals, push esi 4; the push of ESI is at offset 6.
+    driver = make_driver({"subject": CLASSIC})
+    result = figures_of(driver)
+    assert result.figures.own == 40
+    assert (result.figures.locals, result.figures.saved, result.figures.frame) == (32, 8, 40)
+    assert result.deepest_at == driver.image.base + driver.functions[0].rva + 6
+
+
+def test_own_counts_arguments_and_the_return_address_of_a_call(make_driver: MakeDriver) -> None:
+    caller = """
+    6a01          push 1
+    6a02          push 2
+    e8<callee>    call
+    c3            ret
+    """
+    driver = make_driver({"caller": caller, "callee": "c20800  ret 8"})
+    assert (figures_of(driver).figures.own, figures_of(driver).figures.frame) == (12, 0)
+
+
+def test_own_is_that_of_the_worst_alignment(make_driver: MakeDriver) -> None:
+    # Behind push ebp ESP is E-4; `and esp, -8` costs 4 where E is a multiple of 8.
+    result = figures_of(make_driver({"subject": REALIGNED}))
+    assert result.figures.own == 4 + 4 + 32
+
+
+def test_only_alignments_that_matter_are_tried(make_driver: MakeDriver) -> None:
+    driver = make_driver({"plain": CLASSIC, "realigned": REALIGNED})
+    plain, realigned = (
+        driver.code_model().heights(driver.image.base + function.rva) for function in driver.functions
     )
-    names = {BASE + 0x1000: "f", BASE + TWO_ARGUMENTS: "g", BASE + ALLOCA_PROBE: "_alloca_probe"}
-    model = CodeModel(image, names, names)
-    return static_figures(model, Function(0x1000, "f", Source.EXPORT, frames=frames))
+    assert list(residues(plain)) == [0]
+    assert list(residues(realigned)) == [0, 4]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_figures_are_those_of_the_listing(name: str) -> None:
-    code, reserved, saved, own = FUNCTIONS[name]
-    figures = _figures(code).figures
-    assert (figures.locals, figures.saved, figures.own) == (reserved, saved, own)
-    assert figures.frame == (None if reserved is None else reserved + saved)
+def test_own_is_not_known_with_alloca_and_says_where(make_driver: MakeDriver) -> None:
+    figures = figures_of(make_driver({"subject": ALLOCA})).figures
+    assert figures.own is None
+    assert figures.own_open == ("stack allocated by a run-time amount at 0xa5de1006",)
 
 
-def test_own_that_is_no_constant_says_why_and_where() -> None:
-    code, *_ = FUNCTIONS["alloca"]
-    (reason,) = _figures(code).figures.own_open
-    assert "0xa5de1003" in reason
+def test_code_that_does_not_decode_leaves_own_open(make_driver: MakeDriver) -> None:
+    driver = make_driver({"subject": "50      push eax\n0f0a    (bad)"})
+    figures = figures_of(driver).figures
+    assert figures.own is None
+    assert figures.own_open == ("code does not decode at 0xa5de1001",)
 
 
-def test_the_deepest_instruction_is_named() -> None:
-    code, *_ = FUNCTIONS["outgoing arguments"]
-    assert _figures(code).deepest_at == BASE + 0x1007
+def test_a_stack_that_is_not_balanced_at_the_return_is_a_finding(make_driver: MakeDriver) -> None:
+    figures = figures_of(make_driver({"subject": UNBALANCED})).figures
+    assert figures.findings == ("returns with ESP 4 bytes below its entry value",)
 
 
-def test_blocks_are_counted() -> None:
-    code, *_ = FUNCTIONS["a shrink-wrapped prologue"]
-    assert _figures(code).blocks == 3
+def test_the_bound_is_not_computed_and_says_so(make_driver: MakeDriver) -> None:
+    figures = figures_of(make_driver({"subject": CLASSIC})).figures
+    assert figures.bound is None
+    assert [reason for reason in figures.open if reason not in figures.own_open] == [
+        "bound: callees are not added up yet"
+    ]
 
 
-def test_paths_that_disagree_at_a_join_are_a_finding_with_its_address() -> None:
-    # test ecx, ecx; je join; push eax; join: nop; ret
-    figures = _figures("85 c9 74 01 50 90 c3").figures
-    assert any("0xa5de1005" in finding for finding in figures.findings)
+@pytest.mark.parametrize(
+    "record",
+    [
+        FrameRecord("FPO", locals=32, saved=8),
+        FrameRecord("S_FRAMEPROC", locals=32, saved=4),
+        FrameRecord("FPO", locals=36, saved=4),
+        FrameRecord("FPO", locals=None, saved=None),
+        FrameRecord("S_FRAMEPROC", locals=100, saved=8, uses_alloca=True),
+    ],
+    ids=["the same", "without the frame pointer", "divided otherwise", "says nothing", "alloca"],
+)
+def test_records_that_agree_are_no_finding(make_driver: MakeDriver, record: FrameRecord) -> None:
+    driver = make_driver({"subject": CLASSIC}, frames={"subject": (record,)})
+    assert figures_of(driver).figures.findings == ()
 
 
-def test_a_record_that_agrees_is_no_finding() -> None:
-    code, *_ = FUNCTIONS["EBP frame with saved registers"]
-    assert _figures(code, (FrameRecord("FPO", 16, 12),)).figures.findings == ()
+def test_a_record_of_another_frame_is_a_finding(make_driver: MakeDriver) -> None:
+    driver = make_driver({"subject": CLASSIC}, frames={"subject": (FrameRecord("FPO", locals=64, saved=8),)})
+    assert figures_of(driver).figures.findings == ("FPO says locals 64, saved 8; the code says 32, 8",)
 
 
-def test_a_record_that_speaks_of_another_frame_is_a_finding() -> None:
-    code, *_ = FUNCTIONS["EBP frame with saved registers"]
-    (finding,) = _figures(code, (FrameRecord("S_FRAMEPROC", 64, 12),)).figures.findings
-    assert finding.startswith("S_FRAMEPROC says locals 64")
+def test_basic_blocks_are_counted(make_driver: MakeDriver) -> None:
+    branching = """
+    85c9      test ecx, ecx
+    7401      je
+    90        nop
+    c3        ret
+    """
+    assert figures_of(make_driver({"subject": branching})).blocks == 3
