@@ -18,6 +18,7 @@ from stackemu.emu.kernel.api import (
     devices,
     dispatcher,
     dpc,
+    driver_objects,
     environment,
     exceptions,
     fast_io,
@@ -35,6 +36,7 @@ from stackemu.emu.kernel.api import (
     mutexes,
     net_buffers,
     notify,
+    plug_and_play,
     pool,
     ports,
     printf,
@@ -115,6 +117,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **mdl.BEHAVIOURS,
     **interrupts.BEHAVIOURS,
     **ports.BEHAVIOURS,
+    **driver_objects.BEHAVIOURS,
+    **plug_and_play.BEHAVIOURS,
     **wdf.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
@@ -135,6 +139,8 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **registry_callbacks.ROLES,
     **interrupts.ROLES,
     **fast_io.ROLES,
+    **driver_objects.ROLES,
+    **plug_and_play.ROLES,
     **devices.ROLES,
     **irp_roles.ROLES,
 }
