@@ -136,7 +136,7 @@ def test_pointers_are_told_from_numbers() -> None:
 def test_fastcall_takes_two_arguments_in_registers() -> None:
     arguments = arguments_of(prototype("fastcall", "_IRP*", "unsigned long", "void*"))
     assert (arguments.ecx, arguments.edx) == ("_IRP*", False)
-    assert arguments.stack[0] is True
+    assert arguments.stack[0] == "void*"
 
 
 def test_fastcall_with_one_argument_leaves_edx_open() -> None:
