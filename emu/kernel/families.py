@@ -33,9 +33,11 @@ from stackemu.emu.kernel.api import (
     lookaside,
     mdl,
     memory,
+    memory_manager,
     mutexes,
     net_buffers,
     notify,
+    object_manager,
     plug_and_play,
     pool,
     ports,
@@ -45,6 +47,7 @@ from stackemu.emu.kernel.api import (
     registry_callbacks,
     resources,
     run_once,
+    security,
     sids,
     slists,
     sorting,
@@ -115,6 +118,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **irp_building.BEHAVIOURS,
     **irp_queues.BEHAVIOURS,
     **mdl.BEHAVIOURS,
+    **security.BEHAVIOURS,
+    **object_manager.BEHAVIOURS,
+    **memory_manager.BEHAVIOURS,
     **interrupts.BEHAVIOURS,
     **ports.BEHAVIOURS,
     **driver_objects.BEHAVIOURS,
@@ -143,6 +149,8 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **plug_and_play.ROLES,
     **devices.ROLES,
     **irp_roles.ROLES,
+    **security.ROLES,
+    **object_manager.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 
