@@ -26,6 +26,7 @@ from stackemu.emu.kernel.api import (
     hardware,
     interlocked,
     interrupts,
+    io_services,
     irp_building,
     irp_queues,
     irp_roles,
@@ -64,6 +65,7 @@ from stackemu.emu.kernel.api import (
     timers,
     version,
     waits,
+    wmi,
     work_items,
 )
 from stackemu.emu.kernel.api.wdf import functions as wdf
@@ -120,6 +122,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **irp_building.BEHAVIOURS,
     **irp_queues.BEHAVIOURS,
     **mdl.BEHAVIOURS,
+    **wmi.BEHAVIOURS,
+    **io_services.BEHAVIOURS,
     **hardware.BEHAVIOURS,
     **security.BEHAVIOURS,
     **object_manager.BEHAVIOURS,
@@ -154,6 +158,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **plug_and_play.ROLES,
     **devices.ROLES,
     **irp_roles.ROLES,
+    **wmi.ROLES,
     **security.ROLES,
     **object_manager.ROLES,
 }

@@ -11,16 +11,20 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.api.choices import below, pick
+from stackemu.emu.kernel.api.devices import foreign_device
 from stackemu.emu.kernel.api.irp_pnp import requirements_list, resource_list
 from stackemu.emu.kernel.api.irql import PASSIVE_LEVEL, limit_irql
 from stackemu.emu.kernel.api.pool import allocate_pool
 from stackemu.emu.kernel.api.strings import allocate_text
 from stackemu.emu.kernel.call import ApiCall, Context
+from stackemu.emu.kernel.handles import open_handle
 from stackemu.emu.kernel.objects import file_object
 from stackemu.emu.kernel.roots import Root, Words
 
 STATUS_BUFFER_TOO_SMALL = 0xC0000023
 STATUS_INVALID_PARAMETER_2 = 0xC00000F0
+_OPAQUE_SIZE = 0x40
+"""Room for what only the kernel looks into."""
 _HARDWARE_PROFILE, _DEVICE_INTERFACE, _TARGET_DEVICE = 1, 2, 3
 """IO_NOTIFICATION_EVENT_CATEGORY."""
 _EVENTS = {_HARDWARE_PROFILE: (1, 2, 3), _DEVICE_INTERFACE: (4, 5), _TARGET_DEVICE: (6, 7, 8)}
@@ -163,6 +167,28 @@ def _get_property_data(call: ApiCall) -> None:
     _answer(call, data, buffer, size, needed)
 
 
+def _open_key(out_at: int) -> Callable[[ApiCall], None]:
+    """The registry keys of devices and interfaces."""
+
+    def behaviour(call: ApiCall) -> None:
+        limit_irql(call, PASSIVE_LEVEL)
+        if call.succeeds:
+            call.put_u32(call.arguments[out_at], open_handle(call, call.allocate(_OPAQUE_SIZE)))
+        else:
+            call.fail()
+
+    return behaviour
+
+
+def _report_device(call: ApiCall) -> None:
+    """IoReportDetectedDevice makes a device object unless the caller has one."""
+    slot = call.arguments[7]
+    if not call.succeeds:
+        call.fail()
+    elif not call.u32(slot):
+        call.put_u32(slot, foreign_device(call))
+
+
 # -- notifications --
 
 
@@ -172,7 +198,7 @@ def _register_notification(call: ApiCall) -> None:
     if not call.succeeds:
         call.fail()
         return
-    call.put_u32(out, call.allocate(0x40))
+    call.put_u32(out, call.allocate(_OPAQUE_SIZE))
     subject = data
     if category == _DEVICE_INTERFACE:
         subject = call.allocate(16)
@@ -232,6 +258,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "IoGetDeviceProperty": _get_property,
     "IoGetDevicePropertyData": _get_property_data,
     "IoGetDeviceInterfacePropertyData": _get_property_data,
+    "IoOpenDeviceRegistryKey": _open_key(3),
+    "IoOpenDeviceInterfaceRegistryKey": _open_key(2),
+    "IoReportDetectedDevice": _report_device,
     "IoRegisterPlugPlayNotification": _register_notification,
     "IoReportTargetDeviceChangeAsynchronous": _report_change,
 }
