@@ -24,6 +24,8 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(
         text=True,
         env=environment,
         start_new_session=True,
+        # Whoever runs the tests in the background made SIGINT ignored, and the command would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 30
     while len(_children(process.pid)) < 2 and time.monotonic() < deadline:
