@@ -1,6 +1,6 @@
-"""Hardware as the HAL shows it: ports, registers and bus data. Writes are absorbed, reads come from the input.
+"""Buses as the HAL shows them: configuration data from the input, addresses and vectors for devices.
 
-READ_PORT_ and WRITE_PORT_ functions and HalGetBusData: their pages in the WDK.
+Pages of HalGetBusData, HalTranslateBusAddress and HalGetInterruptVector in the WDK.
 """
 
 from __future__ import annotations
@@ -9,38 +9,18 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.call import ApiCall
 
-_MAX_UNITS = 0x1000
-"""Units that a buffer read transfers at most."""
 _MAX_BUS_DATA = 0x100
 _VECTOR, _DEVICE_IRQL = 0x5B, 5
-_WIDTHS = {"UCHAR": 1, "USHORT": 2, "ULONG": 4}
 
 
 def _nothing(_call: ApiCall) -> None:
     """What is written to hardware is gone."""
 
 
-def _read(width: int) -> Callable[[ApiCall], None]:
-    def behaviour(call: ApiCall) -> None:
-        call.eax = call.draw() & ((1 << 8 * width) - 1)
-
-    return behaviour
-
-
 def _input_bytes(call: ApiCall, size: int) -> bytes:
     """Return bytes that hardware delivers."""
     words = b"".join(call.draw(key).to_bytes(4, "little") for key in range(8))
     return (words * (size // len(words) + 1))[:size]
-
-
-def _read_buffer(width: int) -> Callable[[ApiCall], None]:
-    """(Port or Register, Buffer, Count)."""
-
-    def behaviour(call: ApiCall) -> None:
-        _port, buffer, count = call.arguments[:3]
-        call.write(buffer, _input_bytes(call, min(count, _MAX_UNITS) * width))
-
-    return behaviour
 
 
 def _get_bus_data(offset_at: int | None) -> Callable[[ApiCall], None]:
@@ -84,19 +64,7 @@ def _one(call: ApiCall) -> None:
     call.eax = 1
 
 
-def _accesses() -> dict[str, Callable[[ApiCall], None]]:
-    """Return the behaviours of all port and register functions: they differ in names and widths only."""
-    found: dict[str, Callable[[ApiCall], None]] = {}
-    for place in ("PORT", "REGISTER"):
-        for name, width in _WIDTHS.items():
-            found[f"READ_{place}_{name}"] = _read(width)
-            found[f"READ_{place}_BUFFER_{name}"] = _read_buffer(width)
-            found[f"WRITE_{place}_{name}"] = found[f"WRITE_{place}_BUFFER_{name}"] = _nothing
-    return found
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
-    **_accesses(),
     "HalGetBusData": _get_bus_data(None),
     "HalGetBusDataByOffset": _get_bus_data(4),
     "HalSetBusData": _set_bus_data(4),

@@ -11,20 +11,18 @@ from collections.abc import Callable, Mapping
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.irql import APC_LEVEL, PASSIVE_LEVEL, limit_irql
 from stackemu.emu.kernel.api.pool import allocate_pool
+from stackemu.emu.kernel.api.threads import CURRENT_PROCESS_ID
 from stackemu.emu.kernel.call import ApiCall
 from stackemu.emu.kernel.handles import open_handle
 from stackemu.emu.kernel.layouts import layout
 from stackemu.emu.kernel.objects import IO_TYPE_FILE, current_process
 
-STATUS_DELETE_PENDING = 0xC0000056
-_REMOVE_LOCK_SIZE, _IO_COUNT = 24, 4
-"""IO_REMOVE_LOCK: Removed, IoCount, RemoveEvent."""
-_ERROR_LOG_MAXIMUM = 240
+_ERROR_LOG_LIMIT = 240
+"""ERROR_LOG_LIMIT_SIZE: bytes of an entry of an error log at most."""
 _NORMAL_PRIORITY = 2
 _WDM_6 = (6, 0)
 _FILE_MAPPING = struct.pack("<IIII", 0x120089, 0x120116, 0x1200A0, 0x1F01FF)
 """FILE_GENERIC_READ, _WRITE, _EXECUTE and FILE_ALL_ACCESS."""
-_PROCESS_ID = 0x5A4
 _FO_SYNCHRONOUS_IO, _IRP_SYNCHRONOUS_API = 0x2, 0x4
 
 
@@ -33,7 +31,7 @@ _FO_SYNCHRONOUS_IO, _IRP_SYNCHRONOUS_API = 0x2, 0x4
 
 def _allocate_entry(call: ApiCall) -> None:
     size = call.arguments[1] & 0xFF
-    if call.succeeds and size <= _ERROR_LOG_MAXIMUM:
+    if call.succeeds and size <= _ERROR_LOG_LIMIT:
         call.eax = call.allocate(size)
 
 
@@ -143,7 +141,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "IoIsWdmVersionAvailable": _is_wdm,
     "IoGetRequestorProcess": _process,
     "IoGetInitiatorProcess": _process,
-    "IoGetRequestorProcessId": _constant(_PROCESS_ID),
+    "IoGetRequestorProcessId": _constant(CURRENT_PROCESS_ID),
     "IoGetRequestorSessionId": _session,
     "IoIs32bitProcess": _constant(1),
     "IoIsOperationSynchronous": _is_synchronous,

@@ -15,7 +15,7 @@ from stackemu.emu.kernel.api.irp_request import Request
 from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, current_location, irp_size, new_irp
 from stackemu.emu.kernel.api.irql import DISPATCH_LEVEL, PASSIVE_LEVEL, set_irql
 from stackemu.emu.kernel.call import Context
-from stackemu.emu.kernel.layouts import View
+from stackemu.emu.kernel.layouts import View, layout
 from stackemu.emu.kernel.objects import Objects, file_object
 from stackemu.emu.kernel.roots import Root, Words
 
@@ -39,7 +39,7 @@ def make_request(context: Context, device: int, major: int) -> View:
     view = context.view("DEVICE_OBJECT", device)
     irp = new_irp(context, max(1, min(view["StackSize"], 0x20)))
     irp["CurrentLocation"] -= 1
-    irp["Tail.Overlay.CurrentStackLocation"] -= context.new("IO_STACK_LOCATION").layout.size
+    irp["Tail.Overlay.CurrentStackLocation"] -= layout("IO_STACK_LOCATION").size
     location = current_location(context, irp)
     location["MajorFunction"] = major
     location["DeviceObject"] = device
