@@ -202,7 +202,7 @@ static void settle(Probe *p, uint32_t returned_to)
             pop_frame(p);
     } else if (p->depth > 0 && returned_to && returned_to == top->return_address) {
         pop_frame(p);
-        reach(p, p->esp, p->frames[p->depth].owner);
+        reach(p, p->esp, owner_of(p, returned_to));
     }
 }
 

@@ -236,3 +236,10 @@ def test_an_override_changes_its_place_alone(mode: Mode) -> None:
     changed = SOURCE.with_override(Override(Place.MEMORY, 0x86000100, 0x1234))
     assert machine.call(0x1000, SOURCE, pointer).result == 0
     assert machine.call(0x1000, changed, pointer).result == 0x1234
+
+
+def test_what_a_helper_leaves_to_a_tail_called_function_is_not_the_first_ones_own(mode: Mode) -> None:
+    # first: jmp second. second: call helper; add esp, 64; ret. helper: pop edx; sub esp, 64; push edx; ret
+    functions = {0x1000: "eb 0e", 0x1010: "e8 0b 00 00 00 83 c4 40 c3", 0x1020: "5a 83 ec 40 52 c3"}
+    observation = _machine(functions, mode).call(0x1000, SOURCE)
+    assert (observation.outcome, observation.own, observation.depth) == (Outcome.RETURNED, 0, 68)
