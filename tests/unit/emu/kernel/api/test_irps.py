@@ -233,15 +233,12 @@ def test_a_read_is_described_as_the_devices_flags_ask(kernel: Any, flags: int) -
 
 @pytest.mark.parametrize("method", range(4))
 def test_a_control_code_of_the_inputs_choice_gets_the_buffers_of_its_method(kernel: Any, method: int) -> None:
-    device = _device(kernel)
-    root = Root(DISPATCH, "", "irp", (device, DEVICE_CONTROL))
-    _, first = kernel.arguments(root).stack
-    cell = _location(kernel, first).at("Parameters.DeviceIoControl.IoControlCode")
-    following = cell - first
+    root = Root(DISPATCH, "", "irp", (_device(kernel), DEVICE_CONTROL))
     kernel.state.keep()
     kernel.state.reset()
-    _, again = kernel.arguments(root).stack
-    override = Override(Place.MEMORY, _next_like(kernel, again, root) + following, 0x80002000 | method)
+    _, first = kernel.arguments(root).stack
+    cell = _location(kernel, first).at("Parameters.DeviceIoControl.IoControlCode")
+    override = Override(Place.MEMORY, cell, 0x80002000 | method)
     kernel.state.reset()
     _, irp = kernel.arguments(root, Input(0, Style.ZEROS, True, (override,))).stack
     view, location = _view(kernel, "IRP", irp), _location(kernel, irp)
@@ -249,13 +246,6 @@ def test_a_control_code_of_the_inputs_choice_gets_the_buffers_of_its_method(kern
     assert bool(view["AssociatedIrp.SystemBuffer"]) == (method != 3)
     assert bool(view["MdlAddress"]) == (method in (1, 2))
     assert bool(location["Parameters.DeviceIoControl.Type3InputBuffer"]) == (method == 3)
-
-
-def _next_like(kernel: Any, irp: int, root: Root) -> int:
-    """Return where the IRP of a root lies in every run from the same state."""
-    kernel.state.reset()
-    assert kernel.arguments(root).stack[1] == irp
-    return irp
 
 
 def test_a_started_device_is_given_its_resources_in_kernel_mode(kernel: Any) -> None:
