@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stackemu.emu.code.instruction import Decoder, Flow, Imm, Instruction, Mem
+from stackemu.emu.code.instruction import Decoder, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.image import Image
 
 MAX_INSTRUCTIONS = 200_000
 """A function longer than this is cut off: a bound for hostile images."""
 MAX_TABLE = 4096
+_NEARBY = 32
+"""So many bytes before a jump is looked for what it depends on."""
 _CHUNK = 256
 _CHUNK_INSTRUCTIONS = 24
 
@@ -132,8 +134,12 @@ class FlowTracer:
         return (*fall_through, target)
 
     def _jump_table(self, code: FunctionCode, instruction: Instruction) -> tuple[int, ...]:
-        """Return the targets of `jmp [index * 4 + table]`: the run of relocated pointers into this function."""
-        operand = instruction.operands[0]
+        """Return the targets of `jmp [index * 4 + table]`: the run of relocated pointers into this function.
+
+        Unoptimised code loads the pointer into a register first.
+        """
+        instruction = self._load_of_target(code, instruction)
+        operand = instruction.operands[-1]
         if not isinstance(operand, Mem) or operand.scale != 4 or operand.index is None or operand.base is not None:
             return ()
         image = self._image
@@ -156,13 +162,29 @@ class FlowTracer:
         """Return whether a table entry belongs to another function's table that follows this one."""
         return target != code.entry and self._is_function(target)
 
+    def _load_of_target(self, code: FunctionCode, jump: Instruction) -> Instruction:
+        """Return the `mov register, ...` that a `jmp register` has its target from, else the jump itself."""
+        operand = jump.operands[0]
+        if isinstance(operand, Reg):
+            for instruction in _before(code, jump):
+                if operand.number in instruction.writes:
+                    return instruction if instruction.mnemonic == "mov" else jump
+        return jump
+
     def _compared_limit(self, code: FunctionCode, jump: Instruction) -> int | None:
         """Return the number of table entries that `cmp index, n; ja` before the jump allows."""
-        index = jump.operands[0].index if isinstance(jump.operands[0], Mem) else None
-        behind = [one for one in code.instructions.values() if jump.address - 32 <= one.address < jump.address]
-        for instruction in sorted(behind, reverse=True):
+        index = jump.operands[-1].index if isinstance(jump.operands[-1], Mem) else None
+        for instruction in _before(code, jump):
             if index in instruction.writes:
                 return None  # the index went through a second table of bytes
             if instruction.mnemonic == "cmp" and isinstance(instruction.operands[1], Imm):
                 return (instruction.operands[1].value & 0xFFFF) + 1
         return None
+
+
+def _before(code: FunctionCode, instruction: Instruction) -> list[Instruction]:
+    """Return the instructions shortly before one, the nearest first."""
+    first = instruction.address - _NEARBY
+    return sorted(
+        (one for one in code.instructions.values() if first <= one.address < instruction.address), reverse=True
+    )

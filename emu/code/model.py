@@ -170,7 +170,16 @@ class CodeModel:
 
     def _guess(self, instruction: Instruction, state: State) -> int:
         trial = self._trial.get(instruction.address)
-        return state.pushed if trial is None else trial
+        if trial is not None:
+            return trial
+        return state.pushed or self._reserved_again(instruction.end)
+
+    def _reserved_again(self, address: int) -> int:
+        """Return what `sub esp, n` behind a call takes back of a frame that holds arguments as well as locals."""
+        behind = self._tracer.instruction(address)
+        if behind is None or behind.mnemonic != "sub" or behind.operands[0] != Reg(ESP, 4):
+            return 0
+        return _return_pops(behind)
 
     def _callee(self, instruction: Instruction, state: State) -> Value | None:
         """Return what an indirect call goes to, as far as the data flow knows."""

@@ -127,7 +127,8 @@ def _reserve(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heigh
     if effect.delta is None or effect.delta > 0 or (walk.branched and walk.locals):
         return None
     before = heights.esp_before.get(instruction.address)
-    if effect.delta and (before is None or not _outlives_calls(before + effect.delta, heights)):
+    # A call may pop part of a frame, which the code then reserves again; whoever pops all of it was passed it.
+    if effect.delta and (before is None or not _outlives_calls(before - 4, heights)):
         return None
     return replace(after, locals=walk.locals - effect.delta)
 
