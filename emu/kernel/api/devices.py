@@ -25,6 +25,8 @@ _DEVICE_QUEUE_OBJECT, _DEVICE_QUEUE_SIZE = 20, 20
 _FILE_DEVICE_DISK = 7
 _TIMER_SIZE = 0x18
 _CONFIGURATION_SIZE = 0x30
+_UNKNOWN_EXTENSION_SIZE = 0x4000
+"""Room for the extension of a device that the driver did not make here; it holds what the input says."""
 MAX_STACK = 32
 """Devices of one stack that are walked at most."""
 
@@ -100,7 +102,8 @@ def own_device(context: Context, preferred: int = 0) -> int:
         return preferred
     if known:
         return known[0]
-    device = make_device(context, driver_object(context).address, 0x100)
+    device = make_device(context, driver_object(context).address)
+    device["DeviceExtension"] = context.allocate(_UNKNOWN_EXTENSION_SIZE, zeroed=False)
     context.state(Devices).lower[device.address] = foreign_device(context)
     device["StackSize"] = 2
     known.append(device.address)

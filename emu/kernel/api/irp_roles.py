@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.api.choices import pick
-from stackemu.emu.kernel.api.devices import own_device
+from stackemu.emu.kernel.api.devices import Devices, own_device
 from stackemu.emu.kernel.api.irp_parameters import FILL, PREPARE
 from stackemu.emu.kernel.api.irp_request import Request
 from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, current_location, irp_size, new_irp
@@ -18,6 +18,7 @@ from stackemu.emu.kernel.call import Context
 from stackemu.emu.kernel.layouts import View, layout
 from stackemu.emu.kernel.objects import Objects, file_object
 from stackemu.emu.kernel.roots import Root, Words
+from stackemu.emu.memory import STACK_BASE, STACK_TOP
 
 IRP_MJ_READ, IRP_MJ_WRITE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_INTERNAL_DEVICE_CONTROL = 3, 4, 14, 15
 IRP_MJ_SHUTDOWN, IRP_MJ_POWER, IRP_MJ_SYSTEM_CONTROL, IRP_MJ_PNP = 16, 22, 23, 27
@@ -30,7 +31,8 @@ _STARTED = (IRP_MJ_READ, IRP_MJ_WRITE, IRP_MJ_DEVICE_CONTROL)
 """What drivers queue for their StartIo routine."""
 STATUS_NOT_SUPPORTED = 0xC00000BB
 _KERNEL_MODE, _USER_MODE = 0, 1
-_ENTRIES_KEY, _MODE_KEY = 6, 7
+_LOCAL_SIZE = 0x100
+_DEVICE_KEY, _ENTRIES_KEY, _MODE_KEY = 5, 6, 7
 """Which of a context's drawn numbers choose what; those below belong to the parameters."""
 
 
@@ -73,10 +75,21 @@ def _apply_overrides(context: Context, irp: View) -> None:
             context.write(address, data)
 
 
+def _target(context: Context, preferred: int, major: int) -> int:
+    """Return the device that a request is for: Plug and Play and power requests go to devices in a stack only."""
+    device = own_device(context, preferred)
+    lower = context.state(Devices).lower
+    others = [one for one in context.state(Objects).devices if one != device]
+    if major in _WITHOUT_FILE - {IRP_MJ_SHUTDOWN}:
+        attached = [one for one in (device, *others) if one in lower]
+        return pick(context, attached or [device], _DEVICE_KEY)
+    return pick(context, (device, *others), _DEVICE_KEY)
+
+
 def _dispatch(context: Context, root: Root) -> Words:
     """(DeviceObject, Irp)."""
     preferred, major = root.context
-    device = own_device(context, preferred)
+    device = _target(context, preferred, major)
     return Words((device, make_request(context, device, major).address))
 
 
@@ -105,10 +118,12 @@ def _handled(context: Context, majors: tuple[int, ...]) -> tuple[int, ...]:
 def _completion(context: Context, root: Root) -> Words:
     """(DeviceObject, Irp, Context): the drivers below are done; the caller's stack location is current again.
 
-    A driver that sends an IRP of its own has no stack location in it, and is given no device.
+    A driver that sends an IRP of its own has no stack location in it, and is given no device. A local variable of a
+    function that waits for the request, such as an event, is memory of its own here.
     """
-    device, argument, major = root.context
-    irp = make_request(context, own_device(context, device), major)
+    sender, argument, major = root.context
+    device = own_device(context, sender)
+    irp = make_request(context, device, major)
     location = current_location(context, irp)
     status = context.source.status(context.ordinal)
     irp["IoStatus.Status"] = status
@@ -120,11 +135,13 @@ def _completion(context: Context, root: Root) -> Words:
     )
     irp["IoStatus.Information"] = 0 if status else pick(context, (length if major <= 15 else 0, 0), _MODE_KEY)
     irp["PendingReturned"] = pick(context, (0, 1), _ENTRIES_KEY)
-    if not device:
+    if not sender:
         irp["CurrentLocation"] += 1
         irp["Tail.Overlay.CurrentStackLocation"] += location.layout.size
+    if STACK_BASE <= argument < STACK_TOP:
+        argument = context.allocate(_LOCAL_SIZE)
     set_irql(context, pick(context, (DISPATCH_LEVEL, PASSIVE_LEVEL), _ENTRIES_KEY))
-    return Words((device, irp.address, argument))
+    return Words((device if sender else 0, irp.address, argument))
 
 
 def _cancel(context: Context, root: Root) -> Words:
