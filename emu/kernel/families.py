@@ -68,6 +68,7 @@ from stackemu.emu.kernel.api import (
     wmi,
     work_items,
 )
+from stackemu.emu.kernel.api.fltmgr import functions as fltmgr
 from stackemu.emu.kernel.api.wdf import functions as wdf
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
@@ -134,6 +135,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **driver_objects.BEHAVIOURS,
     **plug_and_play.BEHAVIOURS,
     **wdf.BEHAVIOURS,
+    **fltmgr.BEHAVIOURS,
 }
 """What a kernel function does, by its exported name."""
 
@@ -142,6 +144,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **debug.ROLES,
     **filtering_platform.ROLES,
     **wdf.ROLES,
+    **fltmgr.ROLES,
     **dpc.ROLES,
     **timers.ROLES,
     **threads.ROLES,

@@ -1,0 +1,1 @@
+"""The Filter Manager, fltmgr.sys: what minifilters register with it, ask of it, and are called with."""
