@@ -135,7 +135,7 @@ def _own_dispatch(call: ApiCall, device: int, major: int) -> int:
 def _lower_driver(call: ApiCall, irp: View, location: View) -> int:
     """Do what the input says of a driver that is not here; the request's results are set either way."""
     status = call.source.status(call.ordinal)
-    is_pending = status == STATUS_PENDING or pick(call, (False, True), 1)
+    is_pending = STATUS_PENDING in (status, call.draw()) or pick(call, (False, True), 1)
     status = 0 if status == STATUS_PENDING else status
     irp["IoStatus.Status"] = status
     irp["IoStatus.Information"] = _transferred(call, location) if not status & 0x80000000 else 0

@@ -80,6 +80,21 @@ def described_address(mdl: View) -> int:
     return (mdl["StartVa"] + mdl["ByteOffset"]) & 0xFFFFFFFF
 
 
+def system_mdl(context: Context, address: int, size: int) -> View:
+    """Return a new MDL for a buffer in nonpaged pool; at 0 when there is no memory for it."""
+    mdl = make_mdl(context, address, size)
+    if mdl.address:
+        _describe_pool(context, mdl)
+    return mdl
+
+
+def _describe_pool(context: Context, mdl: View) -> None:
+    """Nonpaged pool is in memory and mapped already."""
+    mdl["MdlFlags"] |= SOURCE_IS_NONPAGED_POOL
+    mdl["MappedSystemVa"] = described_address(mdl)
+    _write_frames(context, mdl)
+
+
 def lock_pages(context: Context, mdl: View, *, is_written: bool) -> None:
     """Lock an MDL's pages: page frame numbers are known from then on."""
     flags = mdl["MdlFlags"] & ~WRITE_OPERATION
@@ -213,9 +228,7 @@ def _advance(call: ApiCall) -> None:
 def _build_for_pool(call: ApiCall) -> None:
     mdl = _mdl(call)
     limit_irql(call, DISPATCH_LEVEL)
-    mdl["MdlFlags"] |= SOURCE_IS_NONPAGED_POOL
-    mdl["MappedSystemVa"] = described_address(mdl)
-    _write_frames(call, mdl)
+    _describe_pool(call, mdl)
 
 
 def _lock(mode_at: int) -> Callable[[ApiCall], None]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.choices import below, pick
+from stackemu.emu.kernel.api.mdl import system_mdl
 from stackemu.emu.kernel.call import MAX_COPY, ApiCall, Context
 
 NDIS_STATUS_RESOURCES = 0xC000009A
@@ -25,22 +26,13 @@ _BACKFILL = 0x40
 MAX_PACKET = 1500
 """Bytes of data in a NET_BUFFER that nobody described."""
 _POOL_SIZE = 0x40
-_MDL_MAPPED_NONPAGED = 0x0004 | 0x0001
-"""MDL_SOURCE_IS_NONPAGED_POOL and MDL_MAPPED_TO_SYSTEM_VA."""
 
 
 def new_mdl(context: Context, data: bytes, size: int = 0) -> int:
     """Return a new MDL over a copy of `data`, or over `size` bytes that the input decides."""
-    mdl = context.new("MDL")
     buffer = context.allocate(max(len(data), size, 1), zeroed=not size)
     context.write(buffer, data)
-    mdl["Size"] = mdl.layout.size
-    mdl["MdlFlags"] = _MDL_MAPPED_NONPAGED
-    mdl["MappedSystemVa"] = buffer
-    mdl["StartVa"] = buffer & ~0xFFF
-    mdl["ByteOffset"] = buffer & 0xFFF
-    mdl["ByteCount"] = max(len(data), size)
-    return mdl.address
+    return system_mdl(context, buffer, max(len(data), size)).address
 
 
 def new_list(context: Context, mdl: int, offset: int, length: int, pool: int = 0) -> int:

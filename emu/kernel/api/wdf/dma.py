@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from stackemu.emu.kernel.api.mdl import system_mdl
 from stackemu.emu.kernel.api.wdf.handles import WdfObject, create, find
 from stackemu.emu.kernel.api.wdf.requests import MAX_LENGTH, REQUEST, length
 from stackemu.emu.kernel.api.wdf.shapes import (
@@ -199,9 +200,7 @@ def _configure_role(context: Context, root: Root) -> Words:
     """(Transaction, Device, Context, Mdl, Offset, Length)."""
     transaction = find(context, root.context[0], TRANSACTION)
     size = choose(context, 0, 1, MAX_LENGTH)
-    mdl = context.new("MDL", 8)
-    mdl["Size"] = mdl.layout.size + 8
-    mdl["ByteCount"] = size
+    mdl = system_mdl(context, context.allocate(size, zeroed=False), size)
     return Words((transaction.handle, _device(context, transaction), root.context[1], mdl.address, 0, size))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from stackemu.emu.kernel.api.mdl import system_mdl
 from stackemu.emu.kernel.api.wdf.handles import WdfObject, find, make
 from stackemu.emu.kernel.api.wdf.requests import (
     IOCTLS,
@@ -30,9 +31,6 @@ from stackemu.emu.kernel.call import MAX_COPY, USER_END, ApiCall, Context
 
 _USER_BUFFERS = {"input": 0x00A10000, "output": 0x00A80000}
 """Where user mode's buffers lie; they come into being when touched."""
-_PAGE = 0x1000
-_MDL_MAPPED = 0x1 | 0x2 | 0x4
-"""MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED and MDL_SOURCE_IS_NONPAGED_POOL (wdm.h)."""
 _STATUS_ACCESS_VIOLATION = 0xC0000005
 
 
@@ -122,22 +120,10 @@ def _retrieve_mdl(which: str) -> Behaviour:
             return
         name = f"{which} mdl"
         if not request.get(name):
-            request.values[name] = _mdl_over(call, found)
+            request.values[name] = system_mdl(call, found.address, found.size).address
         call.put_u32(call.arguments[2], request.get(name))
 
     return behave
-
-
-def _mdl_over(context: Context, buffer: Buffer) -> int:
-    pages = (buffer.address % _PAGE + buffer.size + _PAGE - 1) // _PAGE
-    mdl = context.new("MDL", 4 * pages)
-    mdl["Size"] = mdl.layout.size + 4 * pages
-    mdl["MdlFlags"] = _MDL_MAPPED
-    mdl["MappedSystemVa"] = buffer.address
-    mdl["StartVa"] = buffer.address & -_PAGE
-    mdl["ByteOffset"] = buffer.address % _PAGE
-    mdl["ByteCount"] = buffer.size
-    return mdl.address
 
 
 def _retrieve_user(which: str) -> Behaviour:
