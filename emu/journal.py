@@ -42,6 +42,7 @@ class Journal:
         """`now` returns how many instructions ran so far."""
         self._now = now
         self._entries: list[_Entry] = []
+        self._open: list[_Entry] = []
         self._prepared: list[tuple[int, int]] = []
 
     def prepare(self, source: Input) -> Input:
@@ -52,15 +53,21 @@ class Journal:
         """Start the entry of a call; returns the input that it is to draw from."""
         entry = _Entry(self._now(), call)
         self._entries.append(entry)
+        self._open.append(entry)
         return _watched(call.source, entry.draws)
+
+    def end(self) -> None:
+        """Close the entry of the innermost call under way: what it answers is there from now on."""
+        if self._open:
+            self._open.pop().moment = self._now()
 
     def wrote(self, address: int, data: bytes) -> None:
         """Take note of what the call under way wrote."""
-        if self._entries:
-            self._entries[-1].writes.append((address, data))
+        if self._open:
+            self._open[-1].writes.append((address, data))
 
     def events(self) -> list[KernelEvent]:
-        """Return the calls."""
+        """Return the calls in the order of their ends: callbacks run inside the call that makes them."""
         # Small numbers of the preparation would be taken for others that happen to be equal.
         prepared = [(key, value) for key, value in self._prepared if value >= _TELLING]
         return [
@@ -72,7 +79,7 @@ class Journal:
                 draws=(*prepared, *entry.draws),
                 copy=_copy_of(entry.call),
             )
-            for entry in self._entries
+            for entry in sorted(self._entries, key=lambda one: one.moment)
         ]
 
 

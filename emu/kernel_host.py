@@ -209,6 +209,8 @@ class KernelHost:
         if self.journal is not None:
             call.source = self.journal.begin(call)
         self._perform(call, esp)
+        if self.journal is not None:
+            self.journal.end()
         pops = stub.pops
         if pops is None:
             pops = self._pops_at_call(return_address)

@@ -15,6 +15,7 @@ from stackemu.emu.execution import Execution, Stop
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 from stackemu.emu.journal import Journal
+from stackemu.emu.kernel.api.irps import pending_roots
 from stackemu.emu.kernel.call import BadAddress
 from stackemu.emu.kernel.driver_roots import driver_object_roots
 from stackemu.emu.kernel.families import ROLES
@@ -276,6 +277,7 @@ class Machine:
         depth = esp - probe.low
         if outcome is Outcome.RETURNED and depth > STACK_SIZE:
             outcome, why = Outcome.OVERFLOW, f"{depth} bytes do not fit into a stack of {STACK_SIZE}"
+        pending_roots(self._host.context())
         records = self._kernel.records
         return Observation(
             outcome=outcome,

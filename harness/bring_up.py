@@ -19,6 +19,7 @@ SETUP_ROLES = (
     "EvtDevicePrepareHardware",
     "EvtDeviceD0Entry",
     "InstanceSetupCallback",
+    "IRP_MJ_PNP",
     "IRP_MJ_CREATE",
     "EvtDeviceFileCreate",
 )

@@ -18,6 +18,8 @@ from stackemu.emu.processor import KPCR_ADDRESS
 
 MAX_RECORDINGS = 40
 """Runs of one function that are followed instruction by instruction."""
+MAX_DEEP_RECORDINGS = 120
+"""The same for a function whose callees are explored with it."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""
 _STATUS_ERROR = 3 << 30
@@ -44,12 +46,15 @@ class Explorer:
         address: int,
         run: Callable[[Input, int], Observation],
         record: Callable[[Input, int], Recording],
+        *,
+        is_deep: bool = False,
     ) -> None:
-        """`run` and `record` take an input and a variant."""
+        """`run` and `record` take an input and a variant; with `is_deep` callees' blocks are looked for as well."""
         self._model = model
         self._code: FunctionCode = model.code(address)
         self._run = run
         self._record = record
+        self._is_deep = is_deep
         self._tried: set[tuple[int, tuple[Override, ...]]] = set()
         self._queue: deque[Attempt] = deque()
         self.attempts: list[Attempt] = []
@@ -73,8 +78,9 @@ class Explorer:
         """Try up to `limit` inputs that were worked out from branches."""
         last = len(self.attempts) + limit
         recordings = 0
-        while self._queue and recordings < MAX_RECORDINGS and not self.is_complete:
-            attempt = self._queue.popleft()
+        most = MAX_DEEP_RECORDINGS if self._is_deep else MAX_RECORDINGS
+        while self._queue and recordings < most and (self._is_deep or not self.is_complete):
+            attempt = self._next()
             recording = self._record(attempt.source, attempt.variant)
             recordings += 1
             for decision in self._open_decisions(recording):
@@ -84,6 +90,14 @@ class Explorer:
                     if decision.target in self.seen or decision.target in self._blocks:
                         break
                     self._vary(attempt, overrides)
+
+    def _next(self) -> Attempt:
+        """Take an attempt to follow: the first, or the deepest of those whose callees count as well."""
+        if not self._is_deep:
+            return self._queue.popleft()
+        deepest = max(self._queue, key=lambda one: one.observation.depth)
+        self._queue.remove(deepest)
+        return deepest
 
     def _open_decisions(self, recording: Recording) -> list[Decision]:
         """Return the transfers that could have led to blocks not seen, each place once."""
@@ -100,7 +114,7 @@ class Explorer:
         for table, count in self._code.tables:
             if table == address:
                 return self._model.words(table, count)
-        return ()
+        return self._model.code_pointers(address)
 
     def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> None:
         source = attempt.source

@@ -25,6 +25,8 @@ from stackemu.harness.static.figures import residues
 T = TypeVar("T")
 
 DEFAULT_INPUTS = 8
+DEEP_FACTOR = 4
+"""How many more inputs a root is given, whose callees are explored with it."""
 DEFAULT_EXPLORED = 200
 """Inputs worked out from branches that went the other way, per function."""
 
@@ -163,9 +165,11 @@ class Measurer:
             way, alignment = variants[variant]
             return self._machine.record(rva, source, way, alignment=alignment, budget=budget)
 
-        explorer = Explorer(self._model, self._driver.image.base + rva, run, record)
+        # A root's depth is what the stack is spent on: its callees are explored with it.
+        is_root = any(isinstance(way, Root) for way, _ in variants)
+        explorer = Explorer(self._model, self._driver.image.base + rva, run, record, is_deep=is_root)
         explorer.try_all(self._inputs, len(variants))
-        explorer.explore(self._settings.explored)
+        explorer.explore(self._settings.explored * (DEEP_FACTOR if is_root else 1))
         return explorer
 
     @contextmanager

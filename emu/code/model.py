@@ -23,6 +23,8 @@ MAX_TRIALS = 96
 """How many assignments of popped bytes are tried for a function with calls that nobody knows."""
 MAX_DEPTH = 60
 """How deep the analysis of callees may nest."""
+MAX_POINTERS = 256
+"""Entries of one table of functions."""
 _PAGE = 0x1000
 
 
@@ -34,6 +36,7 @@ class CodeModel:
         self.image = image
         self._starts = sorted(starts)
         self._start_set = frozenset(self._starts)
+        self._relocated = frozenset(image.relocations)
         self._names = names
         self._apis: list[tuple[str, Api | None]] = []
         self._slots: dict[int, int] = {}
@@ -83,6 +86,16 @@ class CodeModel:
         """Return up to `count` 32-bit words of the image at `address`, fewer where it ends."""
         data = self.image.read(address - self.image.base, 4 * count)
         return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data) & ~3, 4)]
+
+    def code_pointers(self, address: int) -> list[int]:
+        """Return the relocated pointers to functions that stand in a row at `address`."""
+        pointers: list[int] = []
+        while (address - self.image.base + 4 * len(pointers)) in self._relocated and len(pointers) < MAX_POINTERS:
+            (word,) = self.words(address + 4 * len(pointers), 1)
+            if word not in self._start_set:
+                break
+            pointers.append(word)
+        return pointers
 
     def heights(self, address: int, residue: int = 0) -> Heights:
         """Return the stack heights of the function at `address` for an entry ESP of `residue` modulo 64."""

@@ -27,8 +27,8 @@ from stackemu.emu.code.instruction import (
     Reg,
 )
 
-MAX_TABLE_ENTRIES = 64
-"""Entries of a jump table that are tried."""
+MAX_TABLE_ENTRIES = 128
+"""Entries of a table of code pointers that are tried."""
 _MASK = 0xFFFFFFFF
 
 
@@ -168,7 +168,7 @@ class OriginTracer:
         entry_esp: int,
         fs_base: int,
     ) -> None:
-        """`table_at` returns the targets of the jump table at an address, none where there is no table.
+        """`table_at` returns the code pointers of the table at an address, none where there is no table.
 
         `read` returns what memory holds after the run, as (address, size in bytes): most of it never changed.
         """
@@ -217,8 +217,10 @@ class OriginTracer:
             if instruction.flow is Flow.BRANCH:
                 yield from self._branch(instruction, follower)
             elif instruction.flow is Flow.JUMP:
-                yield from self._jump(instruction, follower)
+                yield from self._through_table(instruction, follower)
             else:
+                if instruction.flow is Flow.CALL:
+                    yield from self._through_table(instruction, follower)
                 self._apply(instruction)
 
     # -- operands --
@@ -364,6 +366,8 @@ class OriginTracer:
         before = self._known(target)
         is_constant = len(operands) < 2 or isinstance(operands[1], Imm) or self._known(operands[1]) is None
         after = before.then(step, operand) if before is not None and is_constant else None
+        if before is None and len(operands) > 1:
+            after = self._turned(mnemonic, operands[0], operands[1])
         if mnemonic == "sub" and len(operands) == 2:
             comparison = Comparison(False, self._value(target), self._value(operands[1]), size)
             self._flags = _Flags(comparison, before, self._known(operands[1]))
@@ -405,6 +409,16 @@ class OriginTracer:
         self._registers[EAX] = origin.then("quotient", divisor) if origin is not None else None
         self._flags = None
 
+    def _turned(self, mnemonic: str, target: Operand, source: Operand) -> Origin | None:
+        """Follow arithmetic on a constant: what counts is where the other operand came from."""
+        origin, value = self._known(source), self._value(target)
+        if origin is None:
+            return None
+        if mnemonic == "sub":
+            negated = origin.then("neg", 0)
+            return negated.then("add", value) if negated is not None else None
+        return origin.then(mnemonic, value) if mnemonic in _COMMUTATIVE else None
+
     # -- transfers of control --
 
     def _branch(self, instruction: Instruction, follower: int | None) -> Iterator[Decision]:
@@ -443,8 +457,8 @@ class OriginTracer:
                 if place is not None:
                     yield right, place
 
-    def _jump(self, instruction: Instruction, follower: int | None) -> Iterator[Decision]:
-        """Yield the entries of a jump table that were not chosen."""
+    def _through_table(self, instruction: Instruction, follower: int | None) -> Iterator[Decision]:
+        """Yield the entries of a table of code pointers that a jump or a call did not choose."""
         operand = instruction.operands[0]
         if not isinstance(operand, Mem) or operand.index is None or operand.base is not None:
             return
@@ -494,6 +508,7 @@ _STEPS: dict[str, Callable[[int], tuple[str, int]]] = {
     "ror": lambda n: ("rol", -n & 31),
     "bswap": lambda _: ("swap", 0),
 }
+_COMMUTATIVE = frozenset({"add", "xor", "and", "or"})
 _SYNONYMS = {"z": "e", "nz": "ne", "c": "b", "nc": "ae", "nae": "b", "nb": "ae", "na": "be", "nbe": "a", "nge": "l",
              "nl": "ge", "ng": "le", "nle": "g"}  # fmt: skip
 _SWAPPED = {"e": "e", "ne": "ne", "b": "a", "a": "b", "ae": "be", "be": "ae", "l": "g", "g": "l", "le": "ge",
