@@ -23,6 +23,9 @@ STATUS_NO_SUCH_DEVICE = 0xC000000E
 _DEVICE_QUEUE_OBJECT, _DEVICE_QUEUE_SIZE = 20, 20
 """KOBJECTS value, and the size of a KDEVICE_QUEUE: Type, Size, DeviceListHead (2), Lock, Busy."""
 _FILE_DEVICE_DISK = 7
+_VOLUME_TYPES = frozenset({2, _FILE_DEVICE_DISK, 0x1F, 0x24})
+"""FILE_DEVICE_CD_ROM, DISK, TAPE and VIRTUAL_DISK: a volume can be mounted on these, and they have a VPB."""
+_IO_TYPE_VPB = 10
 _TIMER_SIZE = 0x18
 _CONFIGURATION_SIZE = 0x30
 _UNKNOWN_EXTENSION_SIZE = 0x4000
@@ -64,6 +67,10 @@ def make_device(context: Context, driver: int, extension_size: int = 0, kind: in
     more["Type"], more["DeviceObject"] = 13, device.address  # IO_TYPE_DEVICE_OBJECT_EXTENSION
     device["DeviceObjectExtension"] = more.address
     make_device_queue(context, device.at("Queue"))
+    if kind in _VOLUME_TYPES:
+        volume = context.new("VPB")
+        volume["Type"], volume["Size"], volume["RealDevice"] = _IO_TYPE_VPB, volume.layout.size, device.address
+        device["Vpb"] = volume.address
     owner = context.view("DRIVER_OBJECT", driver)
     device["NextDevice"] = owner["DeviceObject"]
     owner["DeviceObject"] = device.address

@@ -13,10 +13,6 @@ _MAX_BUS_DATA = 0x100
 _VECTOR, _DEVICE_IRQL = 0x5B, 5
 
 
-def _nothing(_call: ApiCall) -> None:
-    """What is written to hardware is gone."""
-
-
 def _input_bytes(call: ApiCall, size: int) -> bytes:
     """Return bytes that hardware delivers."""
     words = b"".join(call.draw(key).to_bytes(4, "little") for key in range(8))
@@ -72,5 +68,4 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "HalTranslateBusAddress": _translate,
     "HalGetInterruptVector": _vector,
     "HalMakeBeep": _one,
-    "KeFlushIoBuffers": _nothing,
 }

@@ -49,6 +49,12 @@ def test_a_device_nobody_made_has_an_extension_and_a_device_below(kernel: Any) -
     assert (irp["StackCount"], irp["CurrentLocation"]) == (2, 2)
 
 
+def test_the_disk_below_has_a_volume_parameter_block(kernel: Any) -> None:
+    disk = kernel.arguments(Root(ROUTINE, "AddDevice", "add-device")).stack[1]
+    volume = View(kernel.host, View(kernel.host, disk, layout("DEVICE_OBJECT"))["Vpb"], layout("VPB"))
+    assert (volume["Type"], volume["Size"], volume["RealDevice"]) == (10, 88, disk)
+
+
 def test_a_completion_routine_is_not_given_a_stack_that_is_gone(kernel: Any) -> None:
     local = STACK_TOP - 0x100
     root = Root(ROUTINE, "completion routine", "completion", (_device(kernel), local, READ))
