@@ -22,7 +22,7 @@ from stackemu.emu.memory import EXPANSION_BASE, EXPANSION_SIZE, STACK_BASE, STAC
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
 
-MAX_STOPS = 20_000
+MAX_STOPS = 4_000
 """Times that one run may call the kernel: a bound for drivers that do nothing else."""
 MAX_LEVELS = 48
 """How deep callbacks and exceptions may nest in each other."""
