@@ -1,12 +1,16 @@
 """The command line: assembles the commands, and turns every error into one line and an exit code.
 
 Exit codes: 0 done; 1 a check failed; 2 wrong use or unreadable input; 3 nothing could be measured;
-130 interrupted; 141 the reader of stdout went away.
+130 interrupted; 141 the reader of stdout went away; 129 and 143 hung up and terminated.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -56,13 +60,33 @@ def _common(
     """Measure how much kernel stack the functions of a Windows driver really use."""
 
 
+@contextmanager
+def _unwound_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP leave by an exception, as Ctrl-C does, so that workers and files are cleared away."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored stays ignored: nohup asks for that.
+    caught = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> None:
     """Run the command that the command line names and exit with its code.
 
     The only place where errors become exit codes: one line on stderr for what was raised on purpose.
     """
     try:
-        app(prog_name="stackemu")
+        with _unwound_by_signals():
+            app(prog_name="stackemu")
     except output.OutputClosedError as error:
         sys.exit(error.exit_code)
     except StackemuError as error:

@@ -111,11 +111,12 @@ def _write_stdout(data: bytes) -> None:
 
 
 def _write_file(data: bytes, target: Path) -> None:
-    # A symbolic link is followed; a device or a FIFO is written to, not replaced by a file.
-    target = target.resolve()
+    # A symbolic link is followed; a device or a FIFO is written to, not replaced by a file. That comes first:
+    # /dev/stdout is a link to a pipe, which has no path of its own.
     if _is_special(target):
         target.write_bytes(data)
         return
+    target = target.resolve()
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)

@@ -110,7 +110,8 @@ def _measure(
 
     Roles that a function is seen to be registered for while others run are run in another round.
     """
-    roots = set(pool.bring_up.roots) | {root for root in (entry_root(driver.image),) if root}
+    # What the driver registered while it was brought up comes first: its contexts are there in every run.
+    roots = [*(root for root in (entry_root(driver.image),) if root), *pool.bring_up.roots]
     roles = _roles(driver, roots)
     runs: dict[int, FunctionRuns] = {}
     tasks = [Task(function, roles.get(function.rva, ()), explain) for function in functions]
@@ -121,7 +122,8 @@ def _measure(
             done += 1
             on_progress(done, max(done, len(functions)), task.function.name)
         known = roles
-        roots.update(*(one.roots for one in runs.values()))
+        found = frozenset().union(*(one.roots for one in runs.values()))
+        roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
         roles = _roles(driver, roots)
         tasks = [
             Task(function, roles[function.rva], explain)
@@ -136,7 +138,7 @@ def _measure(
 def _roles(driver: Driver, roots: Iterable[Root]) -> dict[int, tuple[Root, ...]]:
     """Return the roles of each function by its RVA; of several contexts of one role the first counts."""
     found: dict[int, dict[str, Root]] = {}
-    for root in sorted(roots, key=lambda one: (one.address, one.role, one.kind, one.context)):
+    for root in roots:
         found.setdefault(root.address - driver.image.base, {}).setdefault(root.role, root)
     return {rva: tuple(roles.values()) for rva, roles in found.items()}
 

@@ -111,7 +111,7 @@ def _epitaph(process: BaseProcess, was_late: bool) -> str:
 
 def _start(driver: Driver, settings: RunSettings) -> _Worker:
     here, there = _CONTEXT.Pipe()
-    process = _CONTEXT.Process(target=_serve, args=(driver, settings, there), daemon=True)
+    process = _CONTEXT.Process(target=_serve, args=(driver, settings, there, here), daemon=True)
     with _interrupts_held():
         process.start()
     there.close()
@@ -144,9 +144,11 @@ def _end(worker: _Worker) -> None:
     worker.process.join()
 
 
-def _serve(driver: Driver, settings: RunSettings, connection: Connection) -> None:
-    """Measure functions until the other side closes the connection."""
+def _serve(driver: Driver, settings: RunSettings, connection: Connection, other_side: Connection) -> None:
+    """Measure functions until the other side closes the connection, or its process is gone."""
+    other_side.close()  # a copy held here would keep the connection open after the parent's death
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     measurer = Measurer(driver, settings)
     connection.send(measurer.bring_up)
     while True:

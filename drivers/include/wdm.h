@@ -28,6 +28,7 @@
 #define FILE_ANY_ACCESS 0
 #define FILE_DEVICE_FILE_SYSTEM 0x00000009
 #define FILE_DEVICE_UNKNOWN 0x00000022
+#define FILE_DEVICE_SECURE_OPEN 0x00000100
 #define CTL_CODE(DeviceType, Function, Method, Access) \
     (((ULONG)(DeviceType) << 16) | ((Access) << 14) | ((Function) << 2) | (Method))
 #define FSCTL_REQUEST_OPLOCK_LEVEL_1 CTL_CODE(FILE_DEVICE_FILE_SYSTEM, 0, METHOD_BUFFERED, FILE_ANY_ACCESS)
@@ -61,7 +62,10 @@ typedef struct _IRP *PIRP;
 
 typedef enum _POOL_TYPE { NonPagedPool, PagedPool } POOL_TYPE;
 
-typedef enum _FILE_INFORMATION_CLASS { FileDirectoryInformation = 1, FileNamesInformation = 12 } FILE_INFORMATION_CLASS;
+typedef enum _FILE_INFORMATION_CLASS {
+    FileDirectoryInformation = 1,
+    FileNamesInformation = 12
+} FILE_INFORMATION_CLASS;
 
 typedef struct _FILE_NAMES_INFORMATION {
     ULONG NextEntryOffset;

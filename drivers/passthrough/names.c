@@ -25,7 +25,9 @@ NTSTATUS FLTAPI PtGenerateFileNameCallback(
         Status = FltGetFileNameInformationUnsafe(FileObject, Instance, Options, &Below);
     }
     if (!NT_SUCCESS(Status)) {
-        DbgPrint("PassThrough: no name below for file %p (options %x, data %p): %08x\n", FileObject, Options, CallbackData, Status);
+        DbgPrint(
+            "PassThrough: no name below for file %p (options %x, data %p): %08x\n", FileObject, Options, CallbackData,
+            Status);
         return Status;
     }
 
@@ -39,7 +41,8 @@ NTSTATUS FLTAPI PtGenerateFileNameCallback(
 }
 
 /* Returns the context that counts components, and makes it with the first one; NULL without memory. */
-static DECLSPEC_NOINLINE PPT_NORMALIZE_CONTEXT PtNormalizeContext(USHORT VolumeNameLength, PVOID *NormalizationContext)
+static DECLSPEC_NOINLINE PPT_NORMALIZE_CONTEXT PtNormalizeContext(
+    USHORT VolumeNameLength, PVOID *NormalizationContext)
 {
     PPT_NORMALIZE_CONTEXT Context = *NormalizationContext;
 
@@ -123,7 +126,9 @@ VOID FLTAPI PtNormalizeContextCleanupCallback(PVOID *NormalizationContext)
     PPT_NORMALIZE_CONTEXT Context = *NormalizationContext;
 
     if (Context != NULL) {
-        DbgPrint("PassThrough: %u components behind a volume name of %u\n", Context->Components, Context->VolumeNameLength);
+        DbgPrint(
+            "PassThrough: %u components behind a volume name of %u\n", Context->Components,
+            Context->VolumeNameLength);
         ExFreePoolWithTag(Context, PT_TAG_NORMALIZE);
         *NormalizationContext = NULL;
     }

@@ -15,7 +15,8 @@ FLT_FILTER_UNLOAD PtUnload;
 PT_GLOBALS PtGlobals;
 
 static const FLT_CONTEXT_REGISTRATION PtContexts[] = {
-    {FLT_INSTANCE_CONTEXT, 0, PtInstanceContextCleanup, sizeof(PT_INSTANCE_CONTEXT), PT_TAG_INSTANCE, NULL, NULL, NULL},
+    {FLT_INSTANCE_CONTEXT, 0, PtInstanceContextCleanup, sizeof(PT_INSTANCE_CONTEXT), PT_TAG_INSTANCE, NULL, NULL,
+     NULL},
     {FLT_CONTEXT_END, 0, NULL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -31,6 +31,7 @@ const PZOO_ROUTINE ZooTable[] = {
     ZooMovEspEbp, ZooPush16, ZooPushMemory, ZooPushLoop, ZooLoopBalanced, ZooTailJump, ZooTailJumpImport,
     ZooFuncletOwner, ZooJumpTable, ZooMergedPaths, ZooShrinkWrappedAsm, ZooSeveralExitsAsm,
     ZooAllocaProbe, ZooAllocaProbeDynamic, ZooCookieAsm, ZooCallRegister,
+    ZooHotPatch, ZooEbpBiased, ZooEbxAligned, ZooEcxAligned, ZooOutgoingArea, ZooJumpRegister, ZooByteJumpTable,
     ZooSehProlog4, ZooSehProlog, ZooEhProlog, ZooEhProlog3, ZooInlineSehFrame,
 };
 
@@ -85,5 +86,6 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registry
     DriverObject->MajorFunction[IRP_MJ_CREATE] = ZooDispatchCreateClose;
     DriverObject->MajorFunction[IRP_MJ_CLOSE] = ZooDispatchCreateClose;
     DriverObject->MajorFunction[IRP_MJ_DEVICE_CONTROL] = ZooDispatchDeviceControl;
-    return IoCreateDevice(DriverObject, 0, &Name, FILE_DEVICE_UNKNOWN, 0, FALSE, &DeviceObject);
+    return IoCreateDevice(
+        DriverObject, 0, &Name, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE, &DeviceObject);
 }

@@ -34,7 +34,7 @@ DECLSPEC_NOINLINE ULONG NTAPI ZooSavedRegisters(PUCHAR Buffer, ULONG Value)
     return A ^ B ^ C ^ D;
 }
 
-/* Half a page: the largest kind of frame that needs no probe. */
+/* Half a page: large, and still smaller than what is probed. */
 DECLSPEC_NOINLINE ULONG NTAPI ZooFrame2048(PUCHAR Buffer, ULONG Value)
 {
     UCHAR Block[2048];

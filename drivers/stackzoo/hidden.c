@@ -1,6 +1,6 @@
 /*
  * A path that random arguments do not find: a 32-bit magic, then a word, then a checksum over a
- * length-prefixed buffer. Behind it is the deepest frame of the driver but one.
+ * length-prefixed buffer. Behind it is the largest frame of the driver that is not probed.
  *
  *   Value               0x5A004B1D
  *   Buffer[0..3]        "DEEP"
@@ -29,7 +29,7 @@ static DECLSPEC_NOINLINE ULONG ZooHiddenBottom(PUCHAR Bytes, ULONG Length)
     UCHAR Work[3 * 1024];
 
     memset(Work, 0, sizeof(Work));
-    memcpy(Work, Bytes, Length & (ZOO_MAX_LENGTH - 1));
+    memcpy(Work, Bytes, Length < ZOO_MAX_LENGTH ? Length : ZOO_MAX_LENGTH);
     ZOO_KEEP(Work);
     return ZooAdd6(Work[0], Work[1], Work[2], Work[3], Work[4], Length);
 }

@@ -452,3 +452,145 @@ FUNCTION _ZooCallRegister@8
     pop     edi
     pop     esi
     ret     8
+
+/* MSVC's hot-patchable entry: two bytes that can become a short jump. */
+FUNCTION _ZooHotPatch@8
+    mov     edi, edi
+    push    ebp
+    mov     ebp, esp
+    push    ecx
+    push    edi
+    mov     edi, [ebp + EBP_VALUE]
+    mov     [ebp - 4], edi
+    mov     eax, [ebp - 4]
+    pop     edi
+    leave
+    ret     8
+
+/* MSVC, for many locals: EBP points into their middle, so that more of them are within a byte's reach. */
+FUNCTION _ZooEbpBiased@8
+    push    ebp
+    lea     ebp, [esp - 120]
+    sub     esp, 248
+    mov     eax, [ebp + 120 + EBP_VALUE]
+    mov     [ebp - 128], eax
+    mov     [ebp + 116], eax
+    push    eax
+    push    dword ptr [ebp + 120 + EBP_BUFFER]
+    call    _ZooLeaf@8
+    add     ebp, 120
+    leave
+    ret     8
+
+/*
+ * MSVC, for locals of 16 bytes' alignment: EBX keeps the frame before the realignment, and the return address
+ * is copied to where a debugger looks for it, above the saved EBP.
+ */
+FUNCTION _ZooEbxAligned@8
+    push    ebx
+    mov     ebx, esp
+    sub     esp, 8
+    and     esp, -16
+    add     esp, 4
+    push    ebp
+    mov     ebp, [ebx + 4]
+    mov     [esp + 4], ebp
+    mov     ebp, esp
+    sub     esp, 40
+    mov     eax, [ebx + 4 + VALUE]
+    mov     [ebp - 40], eax
+    push    eax
+    push    dword ptr [ebx + 4 + BUFFER]
+    call    _ZooLeaf@8
+    mov     esp, ebp
+    pop     ebp
+    mov     esp, ebx
+    pop     ebx
+    ret     8
+
+/* GCC, for the same: ECX holds the arguments' address, and the return address is copied too. */
+FUNCTION _ZooEcxAligned@8
+    lea     ecx, [esp + 4]
+    and     esp, -16
+    push    dword ptr [ecx - 4]
+    push    ebp
+    mov     ebp, esp
+    push    ecx
+    sub     esp, 36
+    mov     eax, [ecx + VALUE - 4]
+    mov     [ebp - 40], eax
+    mov     ecx, [ebp - 4]
+    leave
+    lea     esp, [ecx - 4]
+    ret     8
+
+/* GCC, -maccumulate-outgoing-args: arguments lie in the frame; what a callee takes off is reserved again. */
+FUNCTION _ZooOutgoingArea@8
+    push    ebx
+    sub     esp, 28
+    mov     ebx, [esp + 32 + BUFFER]
+    mov     eax, [esp + 32 + VALUE]
+    mov     [esp + 24], eax
+    mov     [esp + 4], eax
+    mov     [esp], ebx
+    call    _ZooLeaf@8
+    sub     esp, 8
+    mov     [esp + 4], eax
+    mov     [esp], ebx
+    call    _ZooSavedRegisters@8
+    sub     esp, 8
+    add     eax, [esp + 24]
+    add     esp, 28
+    pop     ebx
+    ret     8
+
+/* A switch without optimisation: the target is loaded first. The second case goes deepest. */
+FUNCTION _ZooJumpRegister@8
+    mov     eax, [esp + VALUE]
+    and     eax, 1
+    mov     eax, [eax * 4 + Lzoo_pointers]
+    jmp     eax
+Lzoo_pointer0:
+    mov     eax, 1
+    ret     8
+Lzoo_pointer1:
+    push    dword ptr [esp + VALUE]
+    push    dword ptr [esp + 4 + BUFFER]
+    call    _ZooLeaf@8
+    ret     8
+
+/* Sparse cases: a table of bytes says which entry of the table of addresses. The last case goes deepest. */
+FUNCTION _ZooByteJumpTable@8
+    mov     eax, [esp + VALUE]
+    and     eax, 31
+    cmp     eax, 5
+    ja      Lzoo_sparse2
+    movzx   eax, byte ptr [eax + Lzoo_bytes]
+    jmp     dword ptr [eax * 4 + Lzoo_sparse]
+Lzoo_sparse0:
+    xor     eax, eax
+    ret     8
+Lzoo_sparse1:
+    push    ecx
+    mov     [esp], eax
+    pop     ecx
+    ret     8
+Lzoo_sparse2:
+    mov     eax, 2
+    ret     8
+Lzoo_sparse3:
+    sub     esp, 20
+    mov     [esp], eax
+    mov     [esp + 16], eax
+    add     esp, 20
+    ret     8
+
+    .section .rdata, "dr"
+    .p2align 2
+Lzoo_pointers:
+    .long   Lzoo_pointer0, Lzoo_pointer1
+Lzoo_sparse:
+    .long   Lzoo_sparse0, Lzoo_sparse1, Lzoo_sparse2, Lzoo_sparse3
+Lzoo_bytes:
+    .byte   0, 2, 1, 2, 2, 3
+    .text

@@ -43,6 +43,8 @@ ZOO_ROUTINE ZooXchgEsp, ZooCallPop, ZooPushad, ZooPushfd, ZooPushRet, ZooLeaEsp,
 ZOO_ROUTINE ZooMovEspEbp, ZooPush16, ZooPushMemory, ZooPushLoop, ZooLoopBalanced, ZooTailJump, ZooTailJumpImport;
 ZOO_ROUTINE ZooFuncletOwner, ZooJumpTable, ZooMergedPaths, ZooShrinkWrappedAsm, ZooSeveralExitsAsm;
 ZOO_ROUTINE ZooAllocaProbe, ZooAllocaProbeDynamic, ZooCookieAsm, ZooCallRegister;
+ZOO_ROUTINE ZooHotPatch, ZooEbpBiased, ZooEbxAligned, ZooEcxAligned, ZooOutgoingArea, ZooJumpRegister;
+ZOO_ROUTINE ZooByteJumpTable;
 
 /* seh.S */
 ZOO_ROUTINE ZooSehProlog4, ZooSehProlog, ZooEhProlog, ZooEhProlog3, ZooInlineSehFrame;

@@ -58,11 +58,20 @@ class FlowTracer:
     """Follows control flow through an image's functions."""
 
     def __init__(
-        self, image: Image, is_function: Callable[[int], bool], never_returns: Callable[[Instruction], bool]
-    ):
-        """`is_function` tells whether a function starts at an address; `never_returns` judges a call or jump."""
+        self,
+        image: Image,
+        is_function: Callable[[int], bool],
+        never_returns: Callable[[Instruction], bool],
+        function_start: Callable[[int], int | None] | None = None,
+    ) -> None:
+        """`is_function` tells whether a function starts at an address; `never_returns` judges a call or jump.
+
+        `function_start` gives the last function entry up to an address, once all of them are known: it tells
+        where one function's jump table ends and the next one's begins.
+        """
         self._image = image
         self._is_function = is_function
+        self._function_start = function_start
         self._never_returns = never_returns
         self._decoder = Decoder()
         self._relocated = frozenset(image.relocations)
@@ -151,16 +160,21 @@ class FlowTracer:
             if rva not in self._relocated:
                 break
             target = image.read_u32(rva)
-            if target is None or not image.is_code(target - image.base) or self._leaves(code, target):
+            if target is None or not image.is_code(target - image.base) or self._leaves(code, instruction, target):
                 break
             targets.append(target)
         if targets:
             code.tables.append((table, len(targets)))
         return tuple(dict.fromkeys(targets))
 
-    def _leaves(self, code: FunctionCode, target: int) -> bool:
+    def _leaves(self, code: FunctionCode, jump: Instruction, target: int) -> bool:
         """Return whether a table entry belongs to another function's table that follows this one."""
-        return target != code.entry and self._is_function(target)
+        if target == code.entry:
+            return False
+        if self._is_function(target) or self._function_start is None:
+            return self._is_function(target)
+        # Neither in the function's own code nor in the chunk that the jump stands in.
+        return self._function_start(target) not in (code.entry, self._function_start(jump.address))
 
     def _load_of_target(self, code: FunctionCode, jump: Instruction) -> Instruction:
         """Return the `mov register, ...` that a `jmp register` has its target from, else the jump itself."""
@@ -176,7 +190,8 @@ class FlowTracer:
         index = jump.operands[-1].index if isinstance(jump.operands[-1], Mem) else None
         for instruction in _before(code, jump):
             if index in instruction.writes:
-                return None  # the index went through a second table of bytes
+                # `and index, n` is a limit too; else the index went through a second table, of bytes
+                return _mask_limit(instruction)
             if instruction.mnemonic == "cmp" and isinstance(instruction.operands[1], Imm):
                 return (instruction.operands[1].value & 0xFFFF) + 1
         return None
@@ -188,3 +203,10 @@ def _before(code: FunctionCode, instruction: Instruction) -> list[Instruction]:
     return sorted(
         (one for one in code.instructions.values() if first <= one.address < instruction.address), reverse=True
     )
+
+
+def _mask_limit(instruction: Instruction) -> int | None:
+    """Return how many values `and register, n` leaves, None for anything else."""
+    if instruction.mnemonic != "and" or not isinstance(instruction.operands[1], Imm):
+        return None
+    return (instruction.operands[1].value & 0xFFFFFFFF) + 1

@@ -46,7 +46,7 @@ class CodeModel:
         self._kmdf_variable: int | None = None
         self._kmdf_first = len(self._apis)
         self._bind_kmdf(find_binding(image))
-        self._tracer = FlowTracer(image, self._start_set.__contains__, self._never_returns)
+        self._tracer = FlowTracer(image, self._start_set.__contains__, self._never_returns, self._function_start)
         self._code: dict[int, FunctionCode] = {}
         self._heights: dict[tuple[int, int], Heights] = {}
         self._pops: dict[int, int | None] = {}
@@ -135,10 +135,9 @@ class CodeModel:
 
     def pops_at_call(self, return_address: int) -> int:
         """Return what the unknown callee of the call just before `return_address` is taken to pop, in bytes."""
-        index = bisect_right(self._starts, return_address - 1) - 1
-        if index < 0:
+        function = self._function_start(return_address - 1)
+        if function is None:
             return 0
-        function = self._starts[index]
         guesses = self.heights(function).guesses
         for call in self.code(function).calls:
             if call.end == return_address:
@@ -146,6 +145,11 @@ class CodeModel:
         return 0
 
     # -- calls --
+
+    def _function_start(self, address: int) -> int | None:
+        """Return the last function entry at or before an address."""
+        index = bisect_right(self._starts, address) - 1
+        return self._starts[index] if index >= 0 else None
 
     def _never_returns(self, instruction: Instruction) -> bool:
         name = self.import_name(instruction)

@@ -19,7 +19,7 @@ EPILOG = """\
 \b
 Examples:
   stackemu static PassThrough.sys --func 'passthrough!*' --top 20
-  stackemu static PassThrough.sys --format table --sort bound -v
+  stackemu static PassThrough.sys --format table --sort frame -v
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from stackemu.harness.printable import printable
 from stackemu.harness.report.figures import counts, is_lower_bound, measured_number
-from stackemu.harness.results import FunctionResult, Measurement
+from stackemu.harness.results import DriverInfo, FunctionResult, Measurement
 
 SHOWN_LINES = 3
 """Lines of one kind (reasons, findings) that a short footer shows."""
@@ -63,7 +63,7 @@ def static_notes(measurement: Measurement, shown: int, *, verbose: bool = False)
         *_grouped("no constant", reasons, limit),
         *_findings(measurement.functions, limit),
         *_warnings(measurement),
-        Note("next", _command(measurement, "run"), command=True),
+        Note("next", command_line(measurement.driver, "run"), command=True),
     ]
 
 
@@ -154,27 +154,27 @@ def _next_after_run(measurement: Measurement) -> str:
     """Return the command that answers the question which this report leaves open."""
     exceeding = _first(measurement, "exceeds")
     if exceeding is not None:
-        return _command(measurement, "run", "--func", exceeding.name, "--single-step", "-v")
+        return command_line(measurement.driver, "run", "--func", exceeding.name, "--single-step", "-v")
     open_functions = [
         function
         for function in measurement.functions
         if function.verdict == "within" or (function.measured and is_lower_bound(function.measured))
     ]
     if open_functions:
-        return _command(measurement, "run", "--func", open_functions[0].name, "--inputs", "1000", "-v")
+        return command_line(measurement.driver, "run", "--func", open_functions[0].name, "--inputs", "1000", "-v")
     if _first(measurement, "not-run") is not None:
-        return _command(measurement, "run", "-v")
+        return command_line(measurement.driver, "run", "-v")
     name = f"{measurement.driver.name}.json"
-    return _command(measurement, "run", "--format", "json", "-o", name)
+    return command_line(measurement.driver, "run", "--format", "json", "-o", name)
 
 
 def _first(measurement: Measurement, verdict: str) -> FunctionResult | None:
     return next((function for function in measurement.functions if function.verdict == verdict), None)
 
 
-def _command(measurement: Measurement, command: str, *options: str) -> str:
+def command_line(driver: DriverInfo, command: str, *options: str) -> str:
     """Return a command line for the same driver and, where they are not beside it, the same symbols."""
-    path, symbols = measurement.driver.path, measurement.driver.symbols.path
+    path, symbols = driver.path, driver.symbols.path
     given = []
     if symbols is not None and PurePath(symbols).parent != PurePath(path).parent:
         given = ["--symbols", symbols]

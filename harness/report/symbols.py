@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from stackemu.emu.image import Image
 from stackemu.emu.symbols.function import Function, Kind
 from stackemu.harness.printable import printable
 from stackemu.harness.report.figures import counts
-from stackemu.harness.report.footer import Note
+from stackemu.harness.report.footer import Note, command_line
 from stackemu.harness.report.page import Page, to_text
 from stackemu.harness.report.table import footer, plain_table
 from stackemu.harness.results import DriverInfo, SymbolsInfo
@@ -126,5 +125,4 @@ def _notes(document: Listing) -> list[Note]:
     if document.functions:
         names = Counter(symbol.name_source for symbol in document.functions)
         notes.append(Note("names from", counts(dict(names))))
-    command = shlex.join(["stackemu", "static", driver.path])
-    return [*notes, Note("next", printable(command), command=True)]
+    return [*notes, Note("next", command_line(driver, "static"), command=True)]

@@ -14,6 +14,8 @@ from stackemu.emu.code.heights import Heights
 from stackemu.emu.code.instruction import CALLEE_SAVED, EBP, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.stackeffect import stack_effect
 
+_FIRST_ARGUMENT = Mem(ESP, None, 1, 4, "", 4)
+"""`[esp + 4]`, at a function's entry."""
 MAX_STEPS = 400
 """A prologue is looked for in at most this many instructions."""
 
@@ -41,6 +43,8 @@ class _Walk:
     constants: tuple[int, ...] = ()
     """Constants pushed that are part of an SEH record, of a helper's arguments, or of neither."""
     written: frozenset[int] = frozenset()
+    arguments: Reg | None = None
+    """What holds the arguments' address, in a frame that GCC realigns."""
     branched: bool = False
 
     def next(self, instruction: Instruction) -> _Walk:
@@ -91,6 +95,9 @@ def _step(walk: _Walk, instruction: Instruction, heights: Heights) -> _Walk | No
         return None
     if ESP in instruction.writes:
         return _reserve(walk, after, instruction, heights)
+    if mnemonic == "lea" and instruction.operands[1] == _FIRST_ARGUMENT and not heights.esp_before[walk.address]:
+        destination = instruction.operands[0]
+        return replace(after, arguments=destination if isinstance(destination, Reg) else None)
     if mnemonic == "mov" and _is_exception_list(instruction.operands[0]):
         # `mov fs:[0], esp`: the constants pushed before are the SEH record
         return replace(after, saved=walk.saved + 4 * len(walk.constants), constants=())
@@ -103,6 +110,8 @@ def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights)
     if before is None:
         return None
     slot = before - 4
+    if walk.arguments and operand in (walk.arguments, Mem(walk.arguments.number, None, 1, -4, "", 4)):
+        return replace(after, saved=walk.saved + 4)  # the way back to the arguments; a copy of the return address
     if isinstance(operand, Reg) and operand.size == 4 and operand.number not in walk.written:
         if operand.number in CALLEE_SAVED:
             # A function that never returns gives nothing back, but its prologue is no other.
@@ -124,9 +133,11 @@ def _reserve(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heigh
     effect = stack_effect(instruction)
     if effect.align:
         return after
-    if effect.delta is None or effect.delta > 0 or (walk.branched and walk.locals):
+    if effect.delta is None or (walk.branched and walk.locals):
         return None
     before = heights.esp_before.get(instruction.address)
+    if effect.delta > 0:  # part of it may be given back, to align what is left; all of it is the epilogue
+        return replace(after, locals=walk.locals - effect.delta) if effect.delta < walk.locals else None
     # A call may pop part of a frame, which the code then reserves again; whoever pops all of it was passed it.
     if effect.delta and (before is None or not _outlives_calls(before - 4, heights)):
         return None
@@ -140,9 +151,9 @@ def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Height
         return None
     grown = before - behind
     if not walk.constants:
-        # A probe reserves locals; __EH_prolog takes its argument in EAX and pushes the record and EBP.
-        is_record = ESP in after.written and (behind, EBP) in heights.restores
-        if is_record:
+        # A probe reserves locals; __EH_prolog takes its argument in EAX, pushes the record, and puts EBP where
+        # its return address was.
+        if (before - 4, EBP) in heights.restores:
             return replace(after, saved=walk.saved + grown)
         return replace(after, locals=walk.locals + grown)
     locals_size = walk.constants[0] & 0xFFFFFFFF
@@ -156,7 +167,11 @@ def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Height
 
 def _outlives_calls(slot: int, heights: Heights) -> bool:
     """Return whether no call pops the stack above `slot`: an argument would not be there afterwards."""
-    return all(after is None or after <= slot for after in heights.esp_after_calls.values())
+    for address, after in heights.esp_after_calls.items():
+        before = heights.esp_before.get(address)
+        if before is not None and after is not None and before <= slot < after:
+            return False
+    return True
 
 
 def _is_exception_list(operand: object) -> bool:

@@ -1,3 +1,4 @@
+import os
 import stat
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     output.deliver("new", link)
     assert link.is_symlink()
     assert real.read_text() == "new"
+
+
+def test_stdout_by_its_name_is_written_to(tmp_path: Path) -> None:
+    # /dev/stdout is a link to /proc/self/fd/1, which is a link to a pipe that has no path.
+    reader, writer = os.pipe()
+    link = tmp_path / "stdout"
+    link.symlink_to(f"/proc/self/fd/{writer}")
+    if not link.exists():
+        pytest.skip("needs /proc")
+    output.check_target(link, [])
+    output.deliver("report\n", link)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        assert stream.read() == b"report\n"
+    assert link.is_symlink()
 
 
 def test_the_inputs_are_not_overwritten_by_any_name(tmp_path: Path) -> None:

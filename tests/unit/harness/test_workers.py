@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import active_children
 
 import pytest
@@ -138,6 +140,25 @@ def test_workers_are_ended_when_the_caller_stops_early(driver: Driver) -> None:
 def test_workers_are_ended_when_the_caller_fails(driver: Driver) -> None:
     with pytest.raises(KeyboardInterrupt), WorkerPool(driver, SETTINGS):
         raise KeyboardInterrupt
+
+
+def test_workers_end_when_the_process_that_started_them_is_gone(driver: Driver) -> None:
+    reader, writer = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.setsid()
+        # Killed outright: no `__exit__`, no `finally`.
+        pool = WorkerPool(driver, RunSettings(inputs=1, explored=0, initialise=False, jobs=3))
+        next(iter(pool.measure([Task(function) for function in driver.functions])))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(writer)
+    os.waitpid(parent, 0)
+    # The workers inherited the other end: nothing more to read means that the last of them is gone.
+    ready, _, _ = select.select([reader], [], [], 30)
+    os.close(reader)
+    with suppress(ProcessLookupError):  # as it should be: nobody is left in the group
+        os.killpg(parent, signal.SIGKILL)
+    assert ready == [reader]
 
 
 def test_no_functions_are_no_work(driver: Driver) -> None:

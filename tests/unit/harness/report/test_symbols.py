@@ -61,6 +61,13 @@ next:       stackemu static PassThrough.sys
     )
 
 
+def test_the_next_command_names_symbols_that_are_elsewhere(document: symbols.Listing) -> None:
+    info = SymbolsInfo(source="pdb", path="/symbols/PassThrough.pdb")
+    elsewhere = msgspec.structs.replace(document, driver=msgspec.structs.replace(document.driver, symbols=info))
+    (following,) = [line for line in symbols.render_table(elsewhere, Page()).splitlines() if line.startswith("next:")]
+    assert following.endswith("stackemu static PassThrough.sys --symbols /symbols/PassThrough.pdb")
+
+
 def test_json_has_numbers_and_null(document: symbols.Listing) -> None:
     data = msgspec.json.decode(symbols.render_json(document))
     assert data["schema"] == "stackemu.symbols/1"
