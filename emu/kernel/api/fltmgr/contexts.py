@@ -100,7 +100,8 @@ def _known_context(context: Context, kind: int) -> int:
 def context_of_kind(context: Context, kind: int) -> int:
     """Return a context that is about to be used in a callback: one that is tied to something if there is any."""
     tied = [address for (known, _, _), address in context.state(Contexts).tied.items() if known == kind]
-    if tied and pick(context, (True, True, False), 7):
+    is_tied = pick(context, (1, 1, 0), 7)
+    if tied and is_tied:
         return tied[0]
     return _known_context(context, kind)
 
