@@ -1,26 +1,48 @@
-"""Static own use of the sample drivers, against what the compiler's assembly text says, build by build."""
+"""Static figures of the sample drivers, build by build, against the assembly's text and what the compiler says.
+
+The text is read by tests/reference, which shares nothing with stackemu: no decoder, no PDB, no merged paths.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from stackemu.emu.symbols.function import Kind
+from stackemu.harness.results import StaticFigures
 from stackemu.harness.session import open_driver
 from stackemu.harness.survey import static_survey
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "reference"))
 
-from asm_frames import own_by_function_of_driver  # noqa: E402 -- lies outside the package on purpose
+from asm_frames import Reference, references_of_driver  # noqa: E402 -- lies outside the package on purpose
 
-BUILDS = [("-O0",), ("-Os",), ("-Os", "-fno-omit-frame-pointer")]
+BUILDS = [
+    (driver, flags)
+    for flags in (("-O0",), ("-Os",), ("-Os", "-fno-omit-frame-pointer"))
+    for driver in ("passthrough", "stackzoo")
+]
 ALIASES = {"_chkstk": "_alloca_probe"}
 """Second names of one address: the symbols of the PDB give the function one of them."""
+UNNAMED = re.compile(r"sub_[0-9a-f]+")
+"""Funclets and the target of a push and ret: no function in any source."""
+ONLY_ARGUMENTS = {
+    "PtUnload",
+    "ZooDispatchCreateClose",
+    "ZooReportOverrun",
+    "ZooTailCall",
+    "ZooTailCallPointer",
+    "ZooUnload",
+}
+"""At -O0 their frame is room for the arguments of a callee that pops all of it: locals to the compiler only."""
 HAS_TOOLCHAIN = all(
     shutil.which(f"{tool}-16") or shutil.which(tool) for tool in ("clang", "lld-link", "llvm-dlltool")
 )
@@ -28,34 +50,64 @@ HAS_TOOLCHAIN = all(
 pytestmark = pytest.mark.skipif(not HAS_TOOLCHAIN, reason="needs clang, lld-link and llvm-dlltool")
 
 
-@pytest.fixture(scope="module", params=BUILDS, ids=" ".join)
-def flags(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    build: tuple[str, ...] = request.param
-    return build
+class Build(NamedTuple):
+    """One build of a driver, by function: what stackemu says, what the text says, and the compiler's frames."""
+
+    optimised: bool
+    static: dict[str, StaticFigures]
+    reference: dict[str, Reference]
+    compiler: dict[str, tuple[int, str]]
 
 
-@pytest.mark.parametrize("name", ["passthrough", "stackzoo"])
-def test_static_own_is_what_the_assembly_says(name: str, flags: tuple[str, ...], tmp_path: Path) -> None:
-    reference = own_by_function_of_driver(name, flags)
-    assert len(reference) >= 20
-    assert _differences(reference, _static_own(name, flags, tmp_path)) == {}
-
-
-def _static_own(name: str, flags: tuple[str, ...], output: Path) -> dict[str, int | None]:
-    """Return static own by name of a driver that was built for this."""
-    level, *others = flags
-    command = [sys.executable, str(ROOT / "drivers" / "build.py"), name, "--output", str(output), f"--opt={level}"]
-    subprocess.run([*command, f"--flags={' '.join(others)}"], check=True)
+@pytest.fixture(scope="module", params=BUILDS, ids=lambda build: " ".join((build[0], *build[1])))
+def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    name, flags = request.param
+    output = tmp_path_factory.mktemp(name)
+    command = [sys.executable, str(ROOT / "drivers" / "build.py"), name, "--output", str(output)]
+    subprocess.run([*command, f"--opt={flags[0]}", f"--flags={' '.join(flags[1:])}"], check=True)
     driver = open_driver(output / f"{name}.sys")
-    return {function.name: function.static.own for function in static_survey(driver, driver.functions).functions}
+    functions = [one for one in driver.functions if one.kind is Kind.FUNCTION]  # no thunks of the linker's
+    return Build(
+        optimised=flags[0] != "-O0",
+        static={one.name: one.static for one in static_survey(driver, functions).functions},
+        reference=references_of_driver(name, flags),
+        compiler=dict(_stack_usage(output / f"{name}.su")),
+    )
 
 
-def _differences(
-    reference: Mapping[str, int | None], static: Mapping[str, int | None]
-) -> dict[str, tuple[int | None, object]]:
-    """Return (the reference's figure, the static one) of every function where they are not the same."""
-    return {
-        name: (own, static.get(ALIASES.get(name, name), "no such function"))
-        for name, own in reference.items()
-        if static.get(ALIASES.get(name, name), "no such function") != own
+def _stack_usage(path: Path) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Yield (name, (bytes, kind)) of each line that `-fstack-usage` wrote."""
+    for line in path.read_text().splitlines():
+        place, size, kind = line.split("\t")
+        yield re.sub(r"^\x01?[_@]|@\d+$", "", place.rsplit(":", 1)[1]), (int(size), kind)
+
+
+def test_own_is_what_the_text_says_none_included(build: Build) -> None:
+    expected = {ALIASES.get(name, name): one.own for name, one in build.reference.items()}
+    own = {name: one.own for name, one in build.static.items() if not UNNAMED.fullmatch(name)}
+    assert own == expected
+
+
+def test_own_is_no_constant_exactly_where_the_compiler_says_dynamic(build: Build) -> None:
+    dynamic = {name for name, (_, kind) in build.compiler.items() if kind != "static"}
+    assert {name for name in build.compiler if build.static[name].own is None} == dynamic
+
+
+def test_frames_are_those_of_the_compiler(build: Build) -> None:
+    """Where a function realigns, its code rounds its locals up, and .su does not."""
+    others = {}
+    for name, (size, kind) in build.compiler.items():
+        frame, alignment = build.static[name].frame, build.reference[name].alignment
+        is_compared = kind == "static" and (build.optimised or name not in ONLY_ARGUMENTS)
+        if is_compared and (frame is None or not size <= frame <= size + alignment - 4):
+            others[name] = (frame, size)
+    assert others == {}
+
+
+def test_no_debug_record_speaks_of_another_frame(build: Build) -> None:
+    disagreements = {
+        name: [finding for finding in one.findings if " says locals " in finding]
+        for name, one in build.static.items()
+        if build.optimised or name not in ONLY_ARGUMENTS
     }
+    assert {name: findings for name, findings in disagreements.items() if findings} == {}
