@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from stackemu.emu.code.origins import KernelEvent
+from stackemu.emu.code.origin_tracer import KernelEvent
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.call import MAX_COPY, ApiCall
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from unicorn import x86_const
 
-from stackemu.emu.code.origins import KernelEvent
+from stackemu.emu.code.origin_tracer import KernelEvent
 from stackemu.emu.engine import Mode, attach_probe, attach_recorder, open_engine
 from stackemu.emu.execution import Execution, Stop
 from stackemu.emu.image import Image

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.code.origins import Decision, Origin, OriginTracer
+from stackemu.emu.code.origin import Origin
+from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Recording

@@ -16,6 +16,7 @@ from stackemu.emu.kernel.api.devices import DO_BUFFERED_IO, DO_DIRECT_IO, foreig
 from stackemu.emu.kernel.api.irp_building import METHOD_BUFFERED, METHOD_NEITHER, METHOD_OUT_DIRECT
 from stackemu.emu.kernel.api.irp_request import Request
 from stackemu.emu.kernel.api.mdl import lock_pages, make_mdl
+from stackemu.emu.kernel.call import Context
 from stackemu.emu.kernel.user_memory import user_buffer
 
 MAX_BUFFER = 0x10000
@@ -89,13 +90,18 @@ def _fill_create(request: Request) -> None:
 
 def _prepare_create(request: Request) -> None:
     context, location = request.context, request.location
+    location["Parameters.Create.SecurityContext"] = security_context(context)
+    _system_buffer(request, location["Parameters.Create.EaLength"])
+
+
+def security_context(context: Context) -> int:
+    """Return the address of an IO_SECURITY_CONTEXT that asks for reading and writing."""
     state = context.allocate(0x80)  # ACCESS_STATE: the rights at 0x10 to 0x18, the subject context at 0x1C
     context.write(state + 0x10, struct.pack("<III", _FILE_READ_WRITE, 0, _FILE_READ_WRITE))
     context.put_u32(state + 0x24, context.allocate(0x400, zeroed=False))
     security = context.new("IO_SECURITY_CONTEXT")
     security["AccessState"], security["DesiredAccess"] = state, _FILE_READ_WRITE
-    location["Parameters.Create.SecurityContext"] = security.address
-    _system_buffer(request, location["Parameters.Create.EaLength"])
+    return security.address
 
 
 # -- reads, writes, controls --

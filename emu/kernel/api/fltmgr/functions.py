@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stackemu.emu.kernel.api.fltmgr import contexts, registration
+from stackemu.emu.kernel.api.fltmgr import contexts, operations, registration
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 
@@ -15,4 +15,5 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **registration.ROLES,
+    **operations.ROLES,
 }

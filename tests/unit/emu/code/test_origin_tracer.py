@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stackemu.emu.code.instruction import Decoder, Instruction
-from stackemu.emu.code.origins import Decision, OriginTracer
+from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.image import Image, Section
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.machine import Machine
