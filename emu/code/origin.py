@@ -13,7 +13,7 @@ MAX_STEPS = 8
 _MASK = 0xFFFFFFFF
 
 
-class Test(NamedTuple):
+class Condition(NamedTuple):
     """A condition that made 0 or 1 of a value: what `setcc` does."""
 
     condition: str
@@ -39,9 +39,9 @@ class Origin:
     key: int
     size: int
     value: int
-    steps: tuple[tuple[str, int | Test], ...] = ()
+    steps: tuple[tuple[str, int | Condition], ...] = ()
 
-    def then(self, step: str, operand: int | Test) -> Origin | None:
+    def then(self, step: str, operand: int | Condition) -> Origin | None:
         """Return the origin of the value after one more step, None when it became too long a way."""
         return replace(self, steps=(*self.steps, (step, operand))) if len(self.steps) < MAX_STEPS else None
 
@@ -49,7 +49,7 @@ class Origin:
         """Return what has to be at the place so that the computed value is `wanted`; None when nothing does it."""
         value, before = wanted & _MASK, self.values()
         for (step, operand), old in zip(reversed(self.steps), reversed(before[:-1]), strict=True):
-            undone = operand.undo(value) if isinstance(operand, Test) else _UNDO[step](value, operand, old)
+            undone = operand.undo(value) if isinstance(operand, Condition) else _UNDO[step](value, operand, old)
             if undone is None:
                 return None
             value = undone & _MASK
@@ -59,7 +59,7 @@ class Origin:
         """Return the place's value and what each step made of it."""
         values = [self.value]
         for step, operand in self.steps:
-            result = operand.apply(values[-1]) if isinstance(operand, Test) else APPLY[step](values[-1], operand)
+            result = operand.apply(values[-1]) if isinstance(operand, Condition) else APPLY[step](values[-1], operand)
             values.append(result & _MASK)
         return values
 

@@ -25,7 +25,7 @@ from stackemu.emu.code.instruction import (
     Operand,
     Reg,
 )
-from stackemu.emu.code.origin import APPLY, Origin, Test
+from stackemu.emu.code.origin import APPLY, Origin, Condition
 
 MAX_TABLE_ENTRIES = 128
 """Entries of a table of code pointers that are tried."""
@@ -304,10 +304,10 @@ class OriginTracer:
         condition = _SYNONYMS.get(condition, condition)
         comparison, left, right = self._flags
         if left is not None:
-            return left.then("test", Test(condition, comparison))
+            return left.then("test", Condition(condition, comparison))
         swapped = comparison._replace(left=comparison.right, right=comparison.left)
         condition = condition if comparison.is_test else _SWAPPED.get(condition, "")
-        return right.then("test", Test(condition, swapped)) if right is not None and condition else None
+        return right.then("test", Condition(condition, swapped)) if right is not None and condition else None
 
     def _divide(self, instruction: Instruction) -> None:
         """An unsigned division of EAX by a number that is not the input's."""
