@@ -25,7 +25,7 @@ from stackemu.emu.code.instruction import (
     Operand,
     Reg,
 )
-from stackemu.emu.code.origin import APPLY, Origin, Condition
+from stackemu.emu.code.origin import APPLY, Condition, Origin
 
 MAX_TABLE_ENTRIES = 128
 """Entries of a table of code pointers that are tried."""

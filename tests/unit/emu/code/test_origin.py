@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stackemu.emu.code.conditions import Comparison
-from stackemu.emu.code.origin import MAX_STEPS, Origin, Condition
+from stackemu.emu.code.origin import MAX_STEPS, Condition, Origin
 
 WORDS = (0, 1, 7, 0x80, 0x1234, 0x7FFFFFFF, 0x80000000, 0xDEADBEEF, 0xFFFFFFFF)
 STEPS = [("add", 5), ("add", 0xFFFFFFFB), ("xor", 0x55AA55AA), ("rol", 8), ("neg", 0), ("swap", 0)]
