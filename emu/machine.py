@@ -31,7 +31,7 @@ from stackemu.emu.symbols.structure import Structure
 
 DEFAULT_BUDGET = 200_000
 """Instructions a run may take before it is given up."""
-MAX_RECORDED = 20_000
+MAX_RECORDED = 8_000
 """Instructions of a recorded run that are kept."""
 _ENTRY_ESP = STACK_TOP - 0x100
 _CALLER_FRAME = 0x400

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.kernel.roots import Root
 from stackemu.emu.symbols.function import Function
-from stackemu.harness.bring_up import entry_root
 from stackemu.harness.explore import leaders_of
-from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings, Task
+from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings
 from stackemu.harness.reconcile import NOT_RUN, reconcile
 from stackemu.harness.results import (
     ChainFrame,
@@ -24,14 +22,13 @@ from stackemu.harness.results import (
     Summary,
     SymbolsInfo,
 )
+from stackemu.harness.rounds import measure_in_rounds
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import StaticResult, static_figures
 from stackemu.harness.workers import WorkerPool
 
 __all__ = ["RunSettings", "run_survey", "static_survey"]
 
-MAX_ROUNDS = 4
-"""How often functions are measured again because others registered them for new roles."""
 MAX_NAMED = 3
 """Kernel functions that one reason names."""
 
@@ -64,7 +61,7 @@ def run_survey(
     `on_progress` is called with the number of functions done, their total and the last one's name.
     """
     with WorkerPool(driver, settings) as pool:
-        runs = _measure(driver, functions, pool, on_progress)
+        runs = measure_in_rounds(driver, functions, pool, on_progress)
         bring_up = pool.bring_up
     results = _results(driver, functions, runs)
     shown = {
@@ -88,7 +85,7 @@ def explained_survey(
 ) -> list[tuple[FunctionResult, FunctionRuns]]:
     """Measure `functions` as `run_survey` does; the runs say what the code not reached waits for."""
     with WorkerPool(driver, settings) as pool:
-        runs = _measure(driver, functions, pool, on_progress, explain=True)
+        runs = measure_in_rounds(driver, functions, pool, on_progress, explain=True)
     return [(result, runs[result.rva]) for result in _results(driver, functions, runs)]
 
 
@@ -96,51 +93,6 @@ def _results(driver: Driver, functions: Sequence[Function], runs: Mapping[int, F
     model = driver.code_model()
     blocks = frozenset().union(*(one.blocks for one in runs.values()))
     return [_reconciled(driver, model, function, runs[function.rva], blocks) for function in functions]
-
-
-def _measure(
-    driver: Driver,
-    functions: Sequence[Function],
-    pool: WorkerPool,
-    on_progress: Callable[[int, int, str], None],
-    *,
-    explain: bool = False,
-) -> dict[int, FunctionRuns]:
-    """Return the runs of each function by its RVA.
-
-    Roles that a function is seen to be registered for while others run are run in another round.
-    """
-    # What the driver registered while it was brought up comes first: its contexts are there in every run.
-    roots = [*(root for root in (entry_root(driver.image),) if root), *pool.bring_up.roots]
-    roles = _roles(driver, roots)
-    runs: dict[int, FunctionRuns] = {}
-    tasks = [Task(function, roles.get(function.rva, ()), explain) for function in functions]
-    done = 0
-    for _ in range(MAX_ROUNDS):
-        for task, observed in pool.measure(tasks):
-            runs[task.function.rva] = observed
-            done += 1
-            on_progress(done, max(done, len(functions)), task.function.name)
-        known = roles
-        found = frozenset().union(*(one.roots for one in runs.values()))
-        roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
-        roles = _roles(driver, roots)
-        tasks = [
-            Task(function, roles[function.rva], explain)
-            for function in functions
-            if roles.get(function.rva, ()) != known.get(function.rva, ())
-        ]
-        if not tasks:
-            break
-    return runs
-
-
-def _roles(driver: Driver, roots: Iterable[Root]) -> dict[int, tuple[Root, ...]]:
-    """Return the roles of each function by its RVA; of several contexts of one role the first counts."""
-    found: dict[int, dict[str, Root]] = {}
-    for root in roots:
-        found.setdefault(root.address - driver.image.base, {}).setdefault(root.role, root)
-    return {rva: tuple(roles.values()) for rva, roles in found.items()}
 
 
 def _reconciled(

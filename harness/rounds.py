@@ -1,0 +1,71 @@
+"""The order of measuring: what the kernel calls comes first, since it registers more functions to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from stackemu.emu.kernel.roots import Root
+from stackemu.emu.symbols.function import Function
+from stackemu.harness.bring_up import entry_root
+from stackemu.harness.measure import FunctionRuns, Task
+from stackemu.harness.session import Driver
+from stackemu.harness.workers import WorkerPool
+
+MAX_ROUNDS = 5
+"""How often functions are measured because others registered them for roles; the rest is left as it is."""
+
+
+def measure_in_rounds(
+    driver: Driver,
+    functions: Sequence[Function],
+    pool: WorkerPool,
+    on_progress: Callable[[int, int, str], None],
+    *,
+    explain: bool = False,
+) -> dict[int, FunctionRuns]:
+    """Return the runs of each function by its RVA.
+
+    First the roots that the driver registered while it was brought up, then those that were registered in their
+    runs, and so on; last what nobody registered. A function that is registered even later is measured again.
+    """
+    # What was registered at the start comes first: its contexts are there in every run.
+    roots = [*(root for root in (entry_root(driver.image),) if root), *pool.bring_up.roots]
+    runs: dict[int, FunctionRuns] = {}
+    measured_in: dict[int, tuple[Root, ...]] = {}
+    for _ in range(MAX_ROUNDS):
+        roles = roles_by_rva(driver.image.base, roots)
+        tasks = [
+            Task(function, roles[function.rva], explain)
+            for function in functions
+            if roles.get(function.rva, ()) != measured_in.get(function.rva, ())
+        ]
+        tasks = tasks or [Task(function, (), explain) for function in functions if function.rva not in runs]
+        if not tasks:
+            break
+        _measure(pool, tasks, runs, len(functions), on_progress)
+        measured_in.update((task.function.rva, task.roles) for task in tasks)
+        found = frozenset().union(*(one.roots for one in runs.values()))
+        roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
+    left = [Task(function, (), explain) for function in functions if function.rva not in runs]
+    _measure(pool, left, runs, len(functions), on_progress)
+    return runs
+
+
+def _measure(
+    pool: WorkerPool,
+    tasks: Sequence[Task],
+    runs: dict[int, FunctionRuns],
+    total: int,
+    on_progress: Callable[[int, int, str], None],
+) -> None:
+    for task, observed in pool.measure(tasks):
+        runs[task.function.rva] = observed
+        on_progress(len(runs), total, task.function.name)
+
+
+def roles_by_rva(base: int, roots: Iterable[Root]) -> dict[int, tuple[Root, ...]]:
+    """Return the roles of each function by its RVA; of several contexts of one role the first counts."""
+    found: dict[int, dict[str, Root]] = {}
+    for root in roots:
+        found.setdefault(root.address - base, {}).setdefault(root.role, root)
+    return {rva: tuple(roles.values()) for rva, roles in found.items()}
