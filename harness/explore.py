@@ -19,7 +19,7 @@ from stackemu.emu.processor import KPCR_ADDRESS
 
 MAX_RECORDINGS = 40
 """Runs of one function that are followed instruction by instruction."""
-MAX_DEEP_RECORDINGS = 120
+MAX_DEEP_RECORDINGS = 60
 """The same for a function whose callees are explored with it."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""

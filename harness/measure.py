@@ -25,7 +25,7 @@ from stackemu.harness.static.figures import residues
 T = TypeVar("T")
 
 DEFAULT_INPUTS = 8
-DEEP_FACTOR = 4
+DEEP_FACTOR = 2
 """How many more inputs a root is given, whose callees are explored with it."""
 DEFAULT_EXPLORED = 200
 """Inputs worked out from branches that went the other way, per function."""
