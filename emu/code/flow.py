@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from stackemu.emu.code.instruction import Decoder, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.scope_tables import except_blocks
 from stackemu.emu.image import Image
 
 MAX_INSTRUCTIONS = 200_000
@@ -34,6 +35,8 @@ class FunctionCode:
     undecodable: list[int] = field(default_factory=list)
     tables: list[tuple[int, int]] = field(default_factory=list)
     """Jump tables, as (address, number of entries)."""
+    except_blocks: dict[int, list[int]] = field(default_factory=dict)
+    """By the address of a scope table: the leaders at which the function goes on after an exception."""
 
     @property
     def extent(self) -> int:
@@ -95,11 +98,38 @@ class FlowTracer:
         """Return the code of the function whose entry is at the absolute address `entry`."""
         code = FunctionCode(entry)
         pending = [entry]
+        followed = 0
         while pending:
             leader = pending.pop()
             code.leaders.add(leader)
             pending.extend(self._follow(code, leader))
+            if not pending:
+                added = list(code.instructions.values())[followed:]
+                followed = len(code.instructions)
+                pending = self._except_blocks(code, added)
         return code
+
+    def _except_blocks(self, code: FunctionCode, instructions: Iterable[Instruction]) -> list[int]:
+        """Return new leaders out of the scope tables whose addresses the instructions hold."""
+        leaders = []
+        for instruction in instructions:
+            for operand in instruction.operands:
+                if not isinstance(operand, Imm) or instruction.target is not None:
+                    continue
+                table = operand.value & 0xFFFFFFFF
+                rva = table - self._image.base
+                if table in code.except_blocks or rva % 4 or not 0 < rva < self._image.size:
+                    continue
+                blocks = [
+                    block
+                    for block in except_blocks(self._image, self._relocated, table)
+                    if not self._leaves(code, instruction, block)
+                ]
+                if blocks:
+                    code.except_blocks[table] = blocks
+                    leaders += [block for block in blocks if block not in code.instructions]
+                    code.leaders.update(blocks)
+        return leaders
 
     def _follow(self, code: FunctionCode, address: int) -> tuple[int, ...]:
         """Add instructions from a leader to the block's end; returns the new leaders."""

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stackemu.emu.code.flow import FunctionCode
-from stackemu.emu.code.instruction import CALL_CLOBBERED, ESP, Flow, Instruction, Mem, Reg
+from stackemu.emu.code.instruction import CALL_CLOBBERED, EBP, ESP, Flow, Instruction, Mem, Reg
+from stackemu.emu.code.scope_tables import HANDLER, SAVED_ESP
 from stackemu.emu.code.semantics import Semantics
 from stackemu.emu.code.state import CallEffect, State, Value
 
@@ -72,6 +73,8 @@ class HeightAnalysis:
         self._incoming: dict[int, State] = {}
         self._visits: dict[int, int] = {}
         self._lowered: dict[int, int] = {}
+        self._raised_to: set[int] = set()
+        """`__except` blocks whose incoming state changed."""
         self.heights = Heights(lowest=self._entry_state.esp or 0, lowest_at=code.entry)
 
     def run(self) -> Heights:
@@ -82,6 +85,8 @@ class HeightAnalysis:
             leader = pending.pop()
             self._visits[leader] = self._visits.get(leader, 0) + 1
             pending.extend(self._block(leader))
+            pending.extend(self._raised_to)
+            self._raised_to.clear()
         semantics = self._semantics
         self.heights.restores, self.heights.suspicions = semantics.restores, semantics.suspicions
         self.heights.realigns = semantics.realigns
@@ -96,11 +101,29 @@ class HeightAnalysis:
             if instruction is None:
                 return []
             self._step(state, instruction)
+            if code.except_blocks:
+                self._raise(state)
             if address in code.successors:
                 return [target for target in code.successors[address] if self._join(target, state)]
             address = instruction.end
             if address in code.leaders:
                 return [address] if self._join(address, state) else []
+
+    def _raise(self, state: State) -> None:
+        """Let an exception lead from here to the `__except` blocks, where an exception is registered.
+
+        The handler sets EBP, and the block takes ESP from the frame; where ESP stood before does not matter.
+        """
+        blocks = [block for blocks in self._code.except_blocks.values() for block in blocks]
+        for slot, value in state.slots.items():
+            frame = slot - SAVED_ESP
+            handler = state.slots.get(frame + HANDLER)
+            if value.kind != "stack" or handler is None or handler.kind != "const" or not handler.n:
+                continue
+            raised = State([None] * 8, state.slots.copy())
+            raised.registers[EBP] = Value("stack", frame)
+            raised.registers[ESP] = value
+            self._raised_to.update(block for block in blocks if self._join(block, raised))
 
     def _join(self, leader: int, state: State) -> bool:
         """Merge `state` into what is known to arrive at `leader`; returns whether that changed anything."""

@@ -21,6 +21,8 @@ MAX_FUNCTIONS = 200_000
 
 _PADDING = (0xCC, 0x90, 0x00)
 _BREAKPOINT = b"\xcc"
+_EXCEPT_BLOCK = b"\x8b\x65"
+"""mov esp, [ebp+disp8]: where a function goes on after an exception; no function begins with it."""
 _PROLOGUES = (
     b"\x8b\xff\x55\x8b\xec",  # mov edi, edi; push ebp; mov ebp, esp
     b"\x55\x8b\xec",
@@ -160,7 +162,8 @@ class _Discovery:
         address = self._image.base + rva
         if rva in self._functions or address in self._covered or not self._image.is_code(rva):
             return False
-        if self._enclosing(rva) is not None or self._image.read(rva, 1) == _BREAKPOINT:
+        head = self._image.read(rva, 2)
+        if self._enclosing(rva) is not None or head.startswith(_BREAKPOINT) or head == _EXCEPT_BLOCK:
             return False
         code = self._tracer.trace(address)
         if code.undecodable or not self._ends(code) or not self._covered.isdisjoint(_own_part(code)):
