@@ -31,7 +31,7 @@ DEBUG_FLAGS = ("-g", "-gcodeview", "-gno-codeview-command-line", "-fdebug-compil
 LINK_FLAGS = (
     "/driver",
     "/subsystem:native,6.01",
-    "/entry:DriverEntry@8",
+    "/entry:{entry}",
     "/machine:x86",
     "/base:0x10000",
     "/nodefaultlib",
@@ -56,6 +56,7 @@ class Driver:
     name: str
     sources: tuple[str, ...]
     libraries: tuple[str, ...]
+    entry: str = "DriverEntry@8"
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Flags that belong to one source whatever the build's are."""
 
@@ -69,6 +70,13 @@ DRIVERS = (
         "passthrough",
         ("passthrough.c", "instance.c", "operations.c", "status.c", "names.c", "log.c"),
         ("fltmgr", "ntoskrnl"),
+    ),
+    Driver("ioctl", ("ioctl.c", "queue.c", "control.c"), ("ntoskrnl",)),
+    Driver(
+        "echo",
+        ("stub.c", "driver.c", "device.c", "queue.c", "control.c", "deferred.c"),
+        ("wdfldr", "ntoskrnl"),
+        entry="FxDriverEntry@8",
     ),
     Driver(
         "stackzoo",
@@ -88,7 +96,7 @@ DRIVERS = (
             "crt.S",
         ),
         ("ntoskrnl",),
-        {
+        flags={
             "ebp.c": ("-fno-omit-frame-pointer",),
             "aligned.c": ("-msse2",),
             "cookies.c": ("-fstack-protector-all",),
@@ -170,7 +178,8 @@ def build(driver: Driver, flags: Sequence[str], output: Path, toolchain: Toolcha
             shutil.copytree(HERE / part, work / part)
         objects = [_compile(driver, source, flags, work, tools) for source in driver.sources]
         libraries = [_import_library(library, work, tools) for library in driver.libraries]
-        argv = ["lld-link", *LINK_FLAGS, f"/out:{driver.name}.sys", f"/pdb:{driver.name}.pdb", *objects, *libraries]
+        link_flags = [flag.format(entry=driver.entry) for flag in LINK_FLAGS]
+        argv = ["lld-link", *link_flags, f"/out:{driver.name}.sys", f"/pdb:{driver.name}.pdb", *objects, *libraries]
         _run(argv, tools.linker, work)
         usage = "".join((work / item).with_suffix(".su").read_text() for item in objects if item.endswith(".c.obj"))
         (work / f"{driver.name}.su").write_text(usage)
@@ -197,7 +206,8 @@ def _import_library(library: str, work: Path, tools: Toolchain) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build what the command line asks for; 2 and one line when that cannot be done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("drivers", nargs="*", metavar="DRIVER", help="passthrough, stackzoo (both by default)")
+    names = ", ".join(driver.name for driver in DRIVERS)
+    parser.add_argument("drivers", nargs="*", metavar="DRIVER", help=f"{names} (all by default)")
     parser.add_argument("--output", type=Path, default=HERE, help="where the drivers go (%(default)s)")
     parser.add_argument("--opt", default="-Os", help="the optimisation level (%(default)s)")
     parser.add_argument("--frame-pointers", action="store_true", help="keep EBP frames in every function")

@@ -24,7 +24,12 @@
 
 #define PASSIVE_LEVEL 0
 
+#define DISPATCH_LEVEL 2
+
 #define METHOD_BUFFERED 0
+#define METHOD_IN_DIRECT 1
+#define METHOD_OUT_DIRECT 2
+#define METHOD_NEITHER 3
 #define FILE_ANY_ACCESS 0
 #define FILE_DEVICE_FILE_SYSTEM 0x00000009
 #define FILE_DEVICE_UNKNOWN 0x00000022
@@ -150,6 +155,11 @@ typedef struct _IO_STACK_LOCATION {
             ULONG IoControlCode;
             PVOID Type3InputBuffer;
         } DeviceIoControl;
+        struct {
+            ULONG Length;
+            ULONG Key;
+            ULONG ByteOffset[2]; /* a LARGE_INTEGER, packed to 4 bytes */
+        } ReadWrite;
         PVOID Others[4];
     } Parameters;
     PDEVICE_OBJECT DeviceObject;
@@ -197,6 +207,120 @@ static inline PIO_STACK_LOCATION IoGetCurrentIrpStackLocation(PIRP Irp)
     return Irp->CurrentStackLocation;
 }
 
+#define SL_PENDING_RETURNED 0x01
+
+static inline VOID IoMarkIrpPending(PIRP Irp)
+{
+    IoGetCurrentIrpStackLocation(Irp)->Control |= SL_PENDING_RETURNED;
+}
+
+typedef VOID NTAPI DRIVER_CANCEL(PDEVICE_OBJECT DeviceObject, PIRP Irp);
+
+static inline DRIVER_CANCEL *IoSetCancelRoutine(PIRP Irp, DRIVER_CANCEL *Routine)
+{
+    return (DRIVER_CANCEL *)__atomic_exchange_n(&Irp->CancelRoutine, (PVOID)Routine, __ATOMIC_SEQ_CST);
+}
+
+#define DO_BUFFERED_IO 0x00000004
+#define DO_DEVICE_INITIALIZING 0x00000080
+
+struct _DEVICE_OBJECT {
+    CSHORT Type;
+    USHORT Size;
+    LONG ReferenceCount;
+    PDRIVER_OBJECT DriverObject;
+    PDEVICE_OBJECT NextDevice;
+    PDEVICE_OBJECT AttachedDevice;
+    PIRP CurrentIrp;
+    PVOID Timer;
+    ULONG Flags;
+    ULONG Characteristics;
+    PVOID Vpb;
+    PVOID DeviceExtension;
+    /* DeviceType and everything behind it: not used here. */
+};
+C_ASSERT(offsetof(struct _DEVICE_OBJECT, Flags) == 0x1c && offsetof(struct _DEVICE_OBJECT, DeviceExtension) == 0x28);
+
+struct _MDL {
+    PMDL Next;
+    CSHORT Size;
+    CSHORT MdlFlags;
+    PVOID Process;
+    PVOID MappedSystemVa;
+    PVOID StartVa;
+    ULONG ByteCount;
+    ULONG ByteOffset;
+};
+C_ASSERT(sizeof(struct _MDL) == 0x1c);
+
+#define MDL_MAPPED_TO_SYSTEM_VA 0x0001
+#define MDL_SOURCE_IS_NONPAGED_POOL 0x0004
+
+typedef ULONG_PTR KSPIN_LOCK, *PKSPIN_LOCK;
+typedef struct _KDPC KDPC, *PKDPC;
+typedef VOID NTAPI KDEFERRED_ROUTINE(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2);
+struct _KDPC {
+    UCHAR Type, Importance;
+    USHORT Number;
+    LIST_ENTRY DpcListEntry;
+    KDEFERRED_ROUTINE *DeferredRoutine;
+    PVOID DeferredContext, SystemArgument1, SystemArgument2, DpcData;
+};
+C_ASSERT(sizeof(KDPC) == 0x20);
+
+typedef struct _KTIMER {
+    ULONG Header[4];
+    ULONGLONG DueTime;
+    LIST_ENTRY TimerListEntry;
+    PKDPC Dpc;
+    LONG Period;
+} KTIMER, *PKTIMER;
+C_ASSERT(sizeof(KTIMER) == 0x28);
+
+typedef struct _IO_WORKITEM *PIO_WORKITEM;
+typedef VOID NTAPI IO_WORKITEM_ROUTINE(PDEVICE_OBJECT DeviceObject, PVOID Context);
+typedef enum _WORK_QUEUE_TYPE { CriticalWorkQueue, DelayedWorkQueue } WORK_QUEUE_TYPE;
+
+#define REG_DWORD 4
+#define RTL_REGISTRY_ABSOLUTE 0
+#define RTL_QUERY_REGISTRY_SUBKEY 0x00000001
+#define RTL_QUERY_REGISTRY_DIRECT 0x00000020
+
+typedef NTSTATUS NTAPI RTL_QUERY_REGISTRY_ROUTINE(
+    PWSTR ValueName, ULONG ValueType, PVOID ValueData, ULONG ValueLength, PVOID Context, PVOID EntryContext);
+
+typedef struct _RTL_QUERY_REGISTRY_TABLE {
+    RTL_QUERY_REGISTRY_ROUTINE *QueryRoutine;
+    ULONG Flags;
+    PCWSTR Name;
+    PVOID EntryContext;
+    ULONG DefaultType;
+    PVOID DefaultData;
+    ULONG DefaultLength;
+} RTL_QUERY_REGISTRY_TABLE, *PRTL_QUERY_REGISTRY_TABLE;
+C_ASSERT(sizeof(RTL_QUERY_REGISTRY_TABLE) == 0x1c);
+
+static inline VOID InitializeListHead(PLIST_ENTRY Head)
+{
+    Head->Flink = Head->Blink = Head;
+}
+
+static inline VOID InsertTailList(PLIST_ENTRY Head, PLIST_ENTRY Entry)
+{
+    Entry->Flink = Head;
+    Entry->Blink = Head->Blink;
+    Head->Blink->Flink = Entry;
+    Head->Blink = Entry;
+}
+
+static inline VOID RemoveEntryList(PLIST_ENTRY Entry)
+{
+    Entry->Blink->Flink = Entry->Flink;
+    Entry->Flink->Blink = Entry->Blink;
+}
+
+#define CONTAINING_RECORD(Address, Type, Field) ((Type *)((PUCHAR)(Address) - offsetof(Type, Field)))
+
 NTSYSAPI ULONG CDECL DbgPrint(PCSTR Format, ...);
 NTSYSAPI INT CDECL _snwprintf(PWCHAR Buffer, SIZE_T Count, PCWSTR Format, ...);
 NTSYSAPI INT CDECL _vsnprintf(PCHAR Buffer, SIZE_T Count, PCSTR Format, va_list Arguments);
@@ -218,6 +342,30 @@ NTSYSAPI NTSTATUS NTAPI IoCreateDevice(
     PDRIVER_OBJECT DriverObject, ULONG ExtensionSize, PUNICODE_STRING Name, DEVICE_TYPE Type, ULONG Characteristics,
     BOOLEAN Exclusive, PDEVICE_OBJECT *DeviceObject);
 NTSYSAPI VOID NTAPI IoDeleteDevice(PDEVICE_OBJECT DeviceObject);
+NTSYSAPI NTSTATUS NTAPI IoCreateSymbolicLink(PCUNICODE_STRING Link, PCUNICODE_STRING Name);
+NTSYSAPI NTSTATUS NTAPI IoDeleteSymbolicLink(PCUNICODE_STRING Link);
+NTSYSAPI PIO_WORKITEM NTAPI IoAllocateWorkItem(PDEVICE_OBJECT DeviceObject);
+NTSYSAPI VOID NTAPI IoFreeWorkItem(PIO_WORKITEM Item);
+NTSYSAPI VOID NTAPI IoQueueWorkItem(
+    PIO_WORKITEM Item, IO_WORKITEM_ROUTINE *Routine, WORK_QUEUE_TYPE Queue, PVOID Context);
+NTSYSAPI VOID NTAPI IoReleaseCancelSpinLock(KIRQL Irql);
+NTSYSAPI VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK Lock);
+NTSYSAPI KIRQL FASTCALL KfAcquireSpinLock(PKSPIN_LOCK Lock);
+NTSYSAPI VOID FASTCALL KfReleaseSpinLock(PKSPIN_LOCK Lock, KIRQL Irql);
+NTSYSAPI VOID NTAPI KeInitializeDpc(PKDPC Dpc, KDEFERRED_ROUTINE *Routine, PVOID Context);
+NTSYSAPI VOID NTAPI KeInitializeTimer(PKTIMER Timer);
+NTSYSAPI BOOLEAN NTAPI KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc);
+NTSYSAPI BOOLEAN NTAPI KeCancelTimer(PKTIMER Timer);
+NTSYSAPI VOID NTAPI KeFlushQueuedDpcs(VOID);
+NTSYSAPI PVOID NTAPI MmMapLockedPagesSpecifyCache(
+    PMDL Mdl, ULONG Mode, ULONG CacheType, PVOID Address, ULONG BugCheckOnFailure, ULONG Priority);
+NTSYSAPI VOID NTAPI ProbeForRead(PVOID Address, SIZE_T Length, ULONG Alignment);
+NTSYSAPI VOID NTAPI ProbeForWrite(PVOID Address, SIZE_T Length, ULONG Alignment);
+NTSYSAPI NTSTATUS NTAPI RtlQueryRegistryValues(
+    ULONG RelativeTo, PCWSTR Path, PRTL_QUERY_REGISTRY_TABLE Table, PVOID Context, PVOID Environment);
+NTSYSAPI NTSTATUS NTAPI RtlWriteRegistryValue(
+    ULONG RelativeTo, PCWSTR Path, PCWSTR Name, ULONG Type, PVOID Data, ULONG Length);
+
 NTSYSAPI VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost);
 NTSYSAPI VOID FASTCALL ObfDereferenceObject(PVOID Object);
 

@@ -123,7 +123,13 @@ def stackzoo() -> Path:
     return ROOT / "drivers" / "stackzoo.sys"
 
 
-@pytest.fixture(scope="session", params=["passthrough", "stackzoo"])
+@pytest.fixture(scope="session")
+def ioctl() -> Path:
+    """drivers/ioctl.sys, a device of the Windows Driver Model, with its private PDB beside it."""
+    return ROOT / "drivers" / "ioctl.sys"
+
+
+@pytest.fixture(scope="session", params=["passthrough", "ioctl", "stackzoo"])
 def sample(request: pytest.FixtureRequest) -> Path:
     """Each of the sample drivers in turn."""
     driver: Path = request.getfixturevalue(request.param)

@@ -28,13 +28,16 @@ from asm_frames import Reference, references_of_driver  # noqa: E402 -- lies out
 BUILDS = [
     (driver, flags)
     for flags in (("-O0",), ("-Os",), ("-Os", "-fno-omit-frame-pointer"))
-    for driver in ("passthrough", "stackzoo")
+    for driver in ("passthrough", "ioctl", "stackzoo")
 ]
 ALIASES = {"_chkstk": "_alloca_probe"}
 """Second names of one address: the symbols of the PDB give the function one of them."""
 UNNAMED = re.compile(r"sub_[0-9a-f]+")
 """Funclets and the target of a push and ret: no function in any source."""
 ONLY_ARGUMENTS = {
+    "IoMarkIrpPending",
+    "IoctlCleanup",
+    "IoctlCreateClose",
     "PtUnload",
     "ZooDispatchCreateClose",
     "ZooReportOverrun",
@@ -66,7 +69,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     command = [sys.executable, str(ROOT / "drivers" / "build.py"), name, "--output", str(output)]
     subprocess.run([*command, f"--opt={flags[0]}", f"--flags={' '.join(flags[1:])}"], check=True)
     driver = open_driver(output / f"{name}.sys")
-    functions = [one for one in driver.functions if one.kind is Kind.FUNCTION]  # no thunks of the linker's
+    functions = [one for one in driver.functions if one.kind is not Kind.IMPORT_THUNK]
     return Build(
         optimised=flags[0] != "-O0",
         static={one.name: one.static for one in static_survey(driver, functions).functions},

@@ -20,8 +20,8 @@ from assembly_text import Function, callee_pops, parse, undecorated
 from stack_paths import INDIRECT, own_use
 
 DRIVERS = Path(__file__).resolve().parents[2] / "drivers"
-DRIVER_INDIRECT = {"passthrough": {}, "stackzoo": {INDIRECT: 8}}
-"""Every function pointer of the zoo is a ZOO_ROUTINE, __stdcall with two words; passthrough calls none."""
+DRIVER_INDIRECT = {"passthrough": {}, "ioctl": {}, "stackzoo": {INDIRECT: 8}}
+"""Every function pointer of the zoo is a ZOO_ROUTINE, __stdcall with two words; the others call none."""
 
 
 class Reference(NamedTuple):

@@ -95,7 +95,7 @@ def parse(text: str) -> Listing:
     for statement in _logical_lines(text):
         for line in filter(None, (part.strip() for part in statement.split(";"))):
             if line.startswith(".def"):
-                defining = line.split()[1]
+                defining = line.split()[1].strip('"')
             elif line.startswith(".type") and line.split()[1] == "32":
                 typed.add(defining)
             elif match := re.fullmatch(r'(?:"(.+)"|([\w@?$.]+)):', line):
@@ -107,7 +107,7 @@ def parse(text: str) -> Listing:
                     current.labels[label] = len(current.lines)
             elif line.startswith(".long"):
                 if table is not None:
-                    table += [word.strip() for word in line[5:].split(",")]
+                    table += [word.strip().strip('"') for word in line[5:].split(",")]
             elif not line.startswith((".", "@")) and current is not None:
                 current.lines.append(_instruction(line))
     _resolve_aliases(listing)

@@ -5,7 +5,7 @@ Paths are not merged, so ESP is always a number or unknown; once unknown, the fu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from assembly_text import Function, Line, Listing, decorated_pops
 from stack_step import REGISTERS, AssemblyError, State, Step, Value
@@ -85,6 +85,21 @@ class Walk:
         values.add(value)
         return len(values) <= MAX_VALUES
 
+    def raised(self, state: State) -> Iterator[State]:
+        """Yield where an exception in `state` leads: to the handlers of clang's table in a registration of the frame.
+
+        The table's address is the third word of a registration; EBP in a handler is 16 bytes above the first one,
+        and the handler itself takes ESP from the word before.
+        """
+        for offset, value in state.slots:
+            if value.kind == "symbol" and value.name.startswith("L__ehtable$"):
+                registers = [None] * len(REGISTERS)
+                registers[REGISTERS.index("ebp")] = Value("sp", offset + 8)
+                registers[REGISTERS.index("esp")] = Value("sp", offset - 12)
+                for entry in self.listing.tables[value.name]:
+                    if entry in self.function.labels:
+                        yield State(self.function.labels[entry], tuple(registers), state.slots)
+
     def run(self, start: int = 0) -> int:
         """Return how far below E the function's own instructions reach, from the one numbered `start`."""
         registers: list[Value | None] = [None] * len(REGISTERS)
@@ -113,6 +128,7 @@ class Walk:
             path = Step(self, state)
             path.step(self.function.lines[state.at])
             pending += path.states()
+            pending += self.raised(state)
         return -self.lowest
 
 
