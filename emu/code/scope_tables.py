@@ -2,8 +2,8 @@
 
 A function with `__try` leaves the address of its scope table (xor the security cookie for `_except_handler4`) in an
 exception registration on its stack, where the handler finds it. Records are { enclosing level, filter, handler }; a
-filter of 0 marks a `__finally` block, which is called, where an `__except` block is jumped to with the function's own
-frame. Microsoft's C runtime describes both tables in its sources (SCOPETABLE_ENTRY; EH4_SCOPETABLE, with four words of
+filter of 0 marks a `__finally` block, which is called; an `__except` block is jumped to with the function's own
+frame. The C runtime describes both tables in its sources (SCOPETABLE_ENTRY; EH4_SCOPETABLE, with four words of
 cookie offsets before the records).
 """
 
