@@ -22,6 +22,8 @@ from stackemu.emu.kernel.api import (
     environment,
     exceptions,
     fast_io,
+    file_queries,
+    files,
     filtering_platform,
     hardware,
     interlocked,
@@ -40,6 +42,7 @@ from stackemu.emu.kernel.api import (
     net_buffers,
     notify,
     object_manager,
+    open_files,
     plug_and_play,
     pool,
     ports,
@@ -134,6 +137,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **power.BEHAVIOURS,
     **driver_objects.BEHAVIOURS,
     **plug_and_play.BEHAVIOURS,
+    **open_files.BEHAVIOURS,
+    **files.BEHAVIOURS,
+    **file_queries.BEHAVIOURS,
     **wdf.BEHAVIOURS,
     **fltmgr.BEHAVIOURS,
 }
@@ -164,6 +170,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **wmi.ROLES,
     **security.ROLES,
     **object_manager.ROLES,
+    **files.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 
