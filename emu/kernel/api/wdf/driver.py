@@ -42,8 +42,14 @@ def driver_handle(context: Context) -> int:
 
 
 def _version_bind(call: ApiCall) -> None:
-    """WdfVersionBind: the table of functions is bound before any driver code runs, the globals are given here."""
-    call.put_u32(call.arguments[3], driver_globals(call))
+    """WdfVersionBind: the table of functions is bound before any driver code runs, the globals are given here.
+
+    It fails where the library cannot be loaded in the version that the driver asks for.
+    """
+    if call.succeeds:
+        call.put_u32(call.arguments[3], driver_globals(call))
+    else:
+        call.fail()
 
 
 def _driver_create(call: ApiCall) -> None:

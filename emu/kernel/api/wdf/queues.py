@@ -48,6 +48,7 @@ def _queue_create(call: ApiCall) -> None:
     queue = create(call, QUEUE, attributes, owner.handle)
     queue.values["device"] = owner.handle
     queue.values["is started"] = 1
+    queue.values["shortest"] = int(not given["AllowZeroLengthRequests"])
     for name, address in given.callbacks():
         call.root(address, name, name, queue.handle)
     if given["DefaultQueue"]:
@@ -178,12 +179,16 @@ def _request_for(context: Context, queue: WdfObject, kind: int) -> WdfObject:
 
 
 def _io(kind: int, *sizes: str) -> Callable[[Context, Root], Words]:
-    """Return a builder of (Queue, Request, lengths…, IOCTL code) for a request of one type."""
+    """Return a builder of (Queue, Request, lengths…, IOCTL code) for a request of one type.
+
+    Reads and writes of no bytes end in the framework, unless the queue's AllowZeroLengthRequests lets them through.
+    """
 
     def build(context: Context, root: Root) -> Words:
         queue = find(context, root.context[0], QUEUE)
         request = _request_for(context, queue, kind)
-        lengths = (length(context, request, which) for which in sizes)
+        shortest = queue.get("shortest") if kind in (READ, WRITE) else 0
+        lengths = (length(context, request, which, shortest) for which in sizes)
         code = (ioctl(context, request),) if len(sizes) > 1 else ()
         return Words((queue.handle, request.handle, *lengths, *code))
 

@@ -246,7 +246,8 @@ def _mark_cancelable(can_fail: bool) -> Behaviour:
             call.complete(_STATUS_CANCELLED)
             return
         request.values["cancel routine"] = call.arguments[2]
-        call.root(call.arguments[2], "EvtRequestCancel", "EvtRequestCancel", request.get("device"))
+        owners = request.get("device"), request.get("queue")
+        call.root(call.arguments[2], "EvtRequestCancel", "EvtRequestCancel", *owners)
 
     return behave
 
@@ -310,9 +311,12 @@ def _change_target(call: ApiCall) -> None:
 
 
 def _cancel_role(context: Context, root: Root) -> Words:
-    """EvtRequestCancel is given a request that the driver has marked cancelable and holds on to."""
-    device = find(context, root.context[0], "WDFDEVICE") if root.context[0] else None
-    return Words((new_request(context, DEVICE_CONTROL, device).handle,))
+    """EvtRequestCancel is given a request that the driver took from a queue, marked cancelable and holds on to."""
+    device, queue = root.context
+    request = new_request(context, DEVICE_CONTROL, find(context, device, "WDFDEVICE") if device else None)
+    if queue:
+        request.values["queue"] = queue
+    return Words((request.handle,))
 
 
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {

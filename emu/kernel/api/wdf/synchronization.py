@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stackemu.emu.kernel.api.wdf.handles import create, find
+from stackemu.emu.kernel.api.irql import DISPATCH_LEVEL, PASSIVE_LEVEL, lower_irql, raise_irql, set_irql
+from stackemu.emu.kernel.api.wdf.handles import attributes, create, find
 from stackemu.emu.kernel.api.wdf.shapes import Behaviour, creator, nothing, parent_of
 from stackemu.emu.kernel.api.wdf.structures import DPC_CONFIG, TIMER_CONFIG, WORKITEM_CONFIG, config
 from stackemu.emu.kernel.call import ApiCall, Context
@@ -12,6 +13,8 @@ from stackemu.emu.kernel.layouts import Layout
 from stackemu.emu.kernel.roots import Root, Words
 
 _STATUS_TIMEOUT = 0x102
+_EXECUTION_LEVEL_PASSIVE = 2
+"""WdfExecutionLevelPassive."""
 
 
 def _acquire(kind: str) -> Behaviour:
@@ -44,16 +47,32 @@ def _release(kind: str) -> Behaviour:
     return behave
 
 
+def _acquire_spin_lock(call: ApiCall) -> None:
+    """The framework keeps the level that the lock raised the IRQL from."""
+    before = raise_irql(call, DISPATCH_LEVEL)
+    _acquire("WDFSPINLOCK")(call)
+    find(call, call.arguments[1], "WDFSPINLOCK").values["irql"] = before
+
+
+def _release_spin_lock(call: ApiCall) -> None:
+    _release("WDFSPINLOCK")(call)
+    before = find(call, call.arguments[1], "WDFSPINLOCK").values.pop("irql", None)
+    if before is not None:
+        lower_irql(call, before)
+
+
 def _deferred(kind: str, layout: Layout, callback: str, role: str) -> Behaviour:
     """Return a behaviour that creates a timer, DPC or work item: its config, its attributes, the handle."""
 
     def behave(call: ApiCall) -> None:
-        config_address, attributes, out = call.arguments[1:4]
+        config_address, attributes_address, out = call.arguments[1:4]
         function = config(call, config_address, layout)[callback]
         if not call.succeeds:
             call.fail()
             return
-        made = create(call, kind, attributes)
+        made = create(call, kind, attributes_address)
+        if attributes(call, attributes_address)["ExecutionLevel"] == _EXECUTION_LEVEL_PASSIVE:
+            made.values["is passive"] = 1
         call.root(function, role, role, made.handle)
         call.put_optional(out, made.handle)
 
@@ -97,10 +116,13 @@ def _wdm_dpc(call: ApiCall) -> None:
     call.eax = dpc.get("wdm dpc")
 
 
-def _role(kind: str) -> Callable[[Context, Root], Words]:
+def _role(kind: str, irql: int) -> Callable[[Context, Root], Words]:
+    """Return a builder of the object as the argument, at an IRQL that only a timer's attributes can lower."""
+
     def build(context: Context, root: Root) -> Words:
         owner = find(context, root.context[0], kind)
         owner.values["is queued"] = 0
+        set_irql(context, PASSIVE_LEVEL if kind == "WDFTIMER" and owner.get("is passive") else irql)
         return Words((owner.handle,))
 
     return build
@@ -111,8 +133,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "WdfWaitLockAcquire": _acquire_wait_lock,
     "WdfWaitLockRelease": _release("WDFWAITLOCK"),
     "WdfSpinLockCreate": creator("WDFSPINLOCK", attributes=1, result=2),
-    "WdfSpinLockAcquire": _acquire("WDFSPINLOCK"),
-    "WdfSpinLockRelease": _release("WDFSPINLOCK"),
+    "WdfSpinLockAcquire": _acquire_spin_lock,
+    "WdfSpinLockRelease": _release_spin_lock,
     "WdfTimerCreate": _deferred("WDFTIMER", TIMER_CONFIG, "EvtTimerFunc", "EvtTimerFunc"),
     "WdfTimerStart": _start_timer,
     "WdfTimerStop": _unqueue("WDFTIMER"),
@@ -129,7 +151,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 }
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
-    "EvtTimerFunc": _role("WDFTIMER"),
-    "EvtDpcFunc": _role("WDFDPC"),
-    "EvtWorkItem": _role("WDFWORKITEM"),
+    "EvtTimerFunc": _role("WDFTIMER", DISPATCH_LEVEL),
+    "EvtDpcFunc": _role("WDFDPC", DISPATCH_LEVEL),
+    "EvtWorkItem": _role("WDFWORKITEM", PASSIVE_LEVEL),
 }

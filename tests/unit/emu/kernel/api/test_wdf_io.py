@@ -32,11 +32,11 @@ def device(kernel: Any, *, file_context: int = 0) -> int:
     return word(kernel, out)
 
 
-def queue(kernel: Any, owner: int, *, size: int = 56, **callbacks: int) -> int:
-    """Return a queue whose WDF_IO_QUEUE_CONFIG has `size` bytes."""
+def queue(kernel: Any, owner: int, *, size: int = 56, takes_empty: bool = False, **callbacks: int) -> int:
+    """Return a queue whose WDF_IO_QUEUE_CONFIG has `size` bytes; `takes_empty` is AllowZeroLengthRequests."""
     names = ("default", "read", "write", "control", "internal", "stop", "resume", "canceled")
     words = [callbacks.get(name, 0) for name in names]
-    config = kernel.text(struct.pack("<IIIBBxx8III", size, 1, 2, 0, 1, *words, 0, 0))
+    config = kernel.text(struct.pack("<IIIBBxx8III", size, 1, 2, takes_empty, 1, *words, 0, 0))
     out = kernel.text(bytes(4))
     assert kernel.call("WdfIoQueueCreate", GLOBALS, owner, config, 0, out) == 0
     return word(kernel, out)
@@ -160,3 +160,27 @@ def test_a_synchronous_send_calls_no_completion_routine(kernel: Any) -> None:
     kernel.call("WdfRequestSetCompletionRoutine", GLOBALS, 0x84100000, CALLBACK, 0)
     assert kernel.call("WdfRequestSend", GLOBALS, 0x84100000, 0x84200000, options) == 1
     assert kernel.host.invoked == []
+
+
+@pytest.mark.parametrize(("takes_empty", "shortest"), [(False, 1), (True, 0)])
+@pytest.mark.parametrize("name", ["EvtIoRead", "EvtIoWrite"])
+def test_empty_reads_and_writes_reach_only_the_driver_that_allows_them(
+    kernel: Any, name: str, takes_empty: bool, shortest: int
+) -> None:
+    queue(kernel, device(kernel), takes_empty=takes_empty, read=CALLBACK, write=CALLBACK + 16)
+    root = next(root for root in kernel.roots if root.role == name)
+    first = 8 * kernel.calls
+    *_, length = kernel.arguments(root, drawing(**{f"k{first}": 0, f"k{first + 1}": 0})).stack
+    assert length == shortest
+
+
+def test_a_request_that_is_cancelled_is_of_the_queue_that_it_was_marked_on(kernel: Any) -> None:
+    owner = device(kernel)
+    handle = queue(kernel, owner, write=CALLBACK)
+    write = next(root for root in kernel.roots if root.role == "EvtIoWrite")
+    _, request, _ = kernel.arguments(write).stack
+    assert kernel.call("WdfRequestMarkCancelableEx", GLOBALS, request, CALLBACK + 32) == 0
+    cancel = next(root for root in kernel.roots if root.role == "EvtRequestCancel")
+    (cancelled,) = kernel.arguments(cancel).stack
+    assert kernel.call("WdfRequestGetIoQueue", GLOBALS, cancelled) == handle
+    assert kernel.call("WdfIoQueueGetDevice", GLOBALS, handle) == owner

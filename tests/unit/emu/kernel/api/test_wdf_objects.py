@@ -125,3 +125,10 @@ def test_a_driver_that_can_be_unloaded_gets_an_unload_routine(
     config = kernel.text(struct.pack("<5I", 20, 0, unload, flags, 0))
     assert kernel.call("WdfDriverCreate", globals_, 0, 0, 0, config, 0) == 0
     assert kernel.host.read(globals_ + 44, 1)[0] == displaced
+
+
+def test_a_library_that_is_not_there_binds_nothing(kernel: Any) -> None:
+    out = kernel.text(bytes(4))
+    status = kernel.call("WdfVersionBind", 0, 0, 0, out, source=kernel.FAILURE, library="wdfldr.sys")
+    assert status >= 0x80000000
+    assert word(kernel, out) == 0

@@ -74,6 +74,34 @@ def test_a_spin_lock_released_twice_is_noted(kernel: Any) -> None:
     assert list(kernel.state.records.notes) == [f"WdfSpinLockRelease: WDFSPINLOCK {lock:#x} is not held"]
 
 
+def test_a_spin_lock_raises_the_irql_while_it_is_held(kernel: Any) -> None:
+    lock = created(kernel, "WdfSpinLockCreate", 0)
+    levels = []
+    for name in ("WdfSpinLockAcquire", "WdfSpinLockRelease"):
+        kernel.call(name, GLOBALS, lock)
+        levels.append(kernel.call("KeGetCurrentIrql"))
+    assert levels == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "execution_level", "irql"),
+    [
+        ("WdfTimerCreate", struct.pack("<IIIII", 20, CALLBACK, 0, 0, 0), 1, 2),
+        ("WdfTimerCreate", struct.pack("<IIIII", 20, CALLBACK, 0, 0, 0), 2, 0),  # WdfExecutionLevelPassive
+        ("WdfDpcCreate", struct.pack("<III", 12, CALLBACK, 0), 1, 2),
+        ("WdfWorkItemCreate", struct.pack("<III", 12, CALLBACK, 0), 1, 0),
+    ],
+)
+def test_what_runs_later_runs_at_its_documented_irql(
+    kernel: Any, name: str, config: bytes, execution_level: int, irql: int
+) -> None:
+    attributes = kernel.text(struct.pack("<8I", 32, 0, 0, execution_level, 1, DEVICE, 0, 0))
+    created(kernel, name, kernel.text(config), attributes)
+    (root,) = kernel.roots
+    kernel.arguments(root)
+    assert kernel.call("KeGetCurrentIrql") == irql
+
+
 @pytest.mark.parametrize(
     ("function", "config", "role"),
     [
