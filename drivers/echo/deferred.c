@@ -46,7 +46,7 @@ VOID NTAPI EchoEvtDpc(WDFDPC Dpc)
     PECHO_DEVICE Echo = EchoGetDevice(WdfDpcGetParentObject(Dpc));
     WDFREQUEST Request;
 
-    while (NT_SUCCESS(WdfIoQueueRetrieveNextRequest(Echo->Waiting, &Request))) {
+    while (Echo->Stored != 0 && NT_SUCCESS(WdfIoQueueRetrieveNextRequest(Echo->Waiting, &Request))) {
         EchoAnswer(Echo, Request);
     }
 }

@@ -119,6 +119,7 @@ static NTSTATUS NTAPI EchoEvtReleaseHardware(WDFDEVICE Device, WDFCMRESLIST Tran
     if (Echo->Store != NULL) {
         WdfObjectDelete(Echo->Store);
         Echo->Store = NULL;
+        Echo->Stored = 0;
     }
     return STATUS_SUCCESS;
 }

@@ -6,10 +6,10 @@
 #define ECHO_TAG 0x6f686345u /* "Echo" in memory */
 
 #define IOCTL_ECHO_STATISTICS CTL_CODE(FILE_DEVICE_UNKNOWN, 0x900, METHOD_BUFFERED, FILE_ANY_ACCESS)
-#define IOCTL_ECHO_CHECKSUM CTL_CODE(FILE_DEVICE_UNKNOWN, 0x901, METHOD_BUFFERED, FILE_ANY_ACCESS)
+#define IOCTL_ECHO_CHECKSUM CTL_CODE(FILE_DEVICE_UNKNOWN, 0x901, METHOD_OUT_DIRECT, FILE_ANY_ACCESS)
 #define IOCTL_ECHO_DESCRIBE CTL_CODE(FILE_DEVICE_UNKNOWN, 0x902, METHOD_BUFFERED, FILE_ANY_ACCESS)
-#define IOCTL_ECHO_WAIT CTL_CODE(FILE_DEVICE_UNKNOWN, 0x903, METHOD_BUFFERED, FILE_ANY_ACCESS)
-#define IOCTL_ECHO_SAVE CTL_CODE(FILE_DEVICE_UNKNOWN, 0x904, METHOD_BUFFERED, FILE_ANY_ACCESS)
+#define IOCTL_ECHO_WAIT CTL_CODE(FILE_DEVICE_UNKNOWN, 0x903, METHOD_OUT_DIRECT, FILE_ANY_ACCESS)
+#define IOCTL_ECHO_SAVE CTL_CODE(FILE_DEVICE_UNKNOWN, 0x904, METHOD_NEITHER, FILE_ANY_ACCESS)
 
 #define ECHO_DEFAULT_DELAY 20 /* milliseconds */
 #define ECHO_MAX_DELAY 10000
@@ -26,16 +26,16 @@ typedef struct _ECHO_COUNTS {
 } ECHO_COUNTS, *PECHO_COUNTS;
 
 typedef struct _ECHO_DEVICE {
-    WDFSPINLOCK Lock;    /* of everything below that changes */
-    WDFQUEUE Waiting;    /* requests that the next write answers */
-    WDFTIMER Timer;      /* completes the pending write */
-    WDFDPC Dpc;          /* answers those that wait */
+    WDFSPINLOCK Lock;     /* of everything below that changes */
+    WDFQUEUE Waiting;     /* requests that the next write answers */
+    WDFTIMER Timer;       /* completes the pending write */
+    WDFDPC Dpc;           /* answers those that wait */
     WDFWORKITEM WorkItem; /* saves the counts */
-    WDFCOLLECTION Files; /* open ones */
-    WDFMEMORY Store;     /* ECHO_CAPACITY bytes, of which the last write filled Stored */
+    WDFCOLLECTION Files;  /* open ones */
+    WDFMEMORY Store;      /* ECHO_CAPACITY bytes, of which the last write filled Stored */
     PUCHAR Bytes;
     SIZE_T Stored;
-    WDFREQUEST Pending;  /* the write that is stored and not completed yet */
+    WDFREQUEST Pending;   /* the write that is stored and not completed yet */
     ECHO_COUNTS Counts;
 } ECHO_DEVICE, *PECHO_DEVICE;
 WDF_DECLARE_CONTEXT_TYPE_WITH_NAME(ECHO_DEVICE, EchoGetDevice);

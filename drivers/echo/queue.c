@@ -4,15 +4,18 @@
 NTSTATUS NTAPI EchoCreateQueues(WDFDEVICE Device)
 {
     WDF_IO_QUEUE_CONFIG Config;
+    WDF_OBJECT_ATTRIBUTES Attributes;
     NTSTATUS Status;
 
+    WDF_OBJECT_ATTRIBUTES_INIT(&Attributes);
+    Attributes.ExecutionLevel = WdfExecutionLevelPassive; /* also behind a write that the timer completed */
     WDF_IO_QUEUE_CONFIG_INIT(&Config, WdfIoQueueDispatchSequential);
     Config.DefaultQueue = TRUE;
     Config.EvtIoRead = EchoEvtIoRead;
     Config.EvtIoWrite = EchoEvtIoWrite;
     Config.EvtIoDeviceControl = EchoEvtIoDeviceControl;
     Config.EvtIoStop = EchoEvtIoStop;
-    Status = WdfIoQueueCreate(Device, &Config, WDF_NO_OBJECT_ATTRIBUTES, NULL);
+    Status = WdfIoQueueCreate(Device, &Config, &Attributes, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -163,10 +166,9 @@ VOID NTAPI EchoEvtIoStop(WDFQUEUE Queue, WDFREQUEST Request, ULONG ActionFlags)
         WdfRequestStopAcknowledge(Request, FALSE);
         return;
     }
-    if ((ActionFlags & WdfRequestStopRequestCancelable) && WdfRequestUnmarkCancelable(Request) == STATUS_CANCELLED) {
-        return;
+    if (EchoTakePending(Echo) != NULL) {
+        EchoCancel(Echo, Request);
     }
-    EchoCancel(Echo, Request);
 }
 
 VOID NTAPI EchoEvtIoCanceledOnQueue(WDFQUEUE Queue, WDFREQUEST Request)

@@ -94,7 +94,10 @@ typedef struct _WDF_OBJECT_CONTEXT_TYPE_INFO {
 typedef const WDF_OBJECT_CONTEXT_TYPE_INFO *PCWDF_OBJECT_CONTEXT_TYPE_INFO;
 C_ASSERT(sizeof(WDF_OBJECT_CONTEXT_TYPE_INFO) == 20);
 
-typedef enum _WDF_EXECUTION_LEVEL { WdfExecutionLevelInheritFromParent = 1 } WDF_EXECUTION_LEVEL;
+typedef enum _WDF_EXECUTION_LEVEL {
+    WdfExecutionLevelInheritFromParent = 1,
+    WdfExecutionLevelPassive
+} WDF_EXECUTION_LEVEL;
 typedef enum _WDF_SYNCHRONIZATION_SCOPE { WdfSynchronizationScopeInheritFromParent = 1 } WDF_SYNCHRONIZATION_SCOPE;
 
 typedef struct _WDF_OBJECT_ATTRIBUTES {
@@ -267,7 +270,6 @@ typedef enum _WDF_IO_QUEUE_DISPATCH_TYPE {
 
 #define WdfRequestStopActionSuspend 0x00000001
 #define WdfRequestStopActionPurge 0x00000002
-#define WdfRequestStopRequestCancelable 0x10000000
 
 typedef VOID NTAPI EVT_WDF_IO_QUEUE_IO_READ(WDFQUEUE Queue, WDFREQUEST Request, SIZE_T Length);
 typedef VOID NTAPI EVT_WDF_IO_QUEUE_IO_WRITE(WDFQUEUE Queue, WDFREQUEST Request, SIZE_T Length);
