@@ -12,6 +12,7 @@ from stackemu.emu.kernel.api import (
     bitmaps,
     c_numbers,
     c_strings,
+    cache,
     callbacks,
     clock,
     debug,
@@ -144,6 +145,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **file_queries.BEHAVIOURS,
     **file_names.BEHAVIOURS,
     **map_control_blocks.BEHAVIOURS,
+    **cache.BEHAVIOURS,
     **wdf.BEHAVIOURS,
     **fltmgr.BEHAVIOURS,
 }
@@ -175,6 +177,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **security.ROLES,
     **object_manager.ROLES,
     **files.ROLES,
+    **cache.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
 
