@@ -89,13 +89,16 @@ class Matrix:
                 yield Variant(name, (level, *itertools.chain(*switches)))
 
     def build(self, variant: Variant) -> Built:
-        """Build a variant; the build's BuildError goes through."""
+        """Build a variant; RuntimeError when that cannot be done."""
         driver = next(one for one in self._build.DRIVERS if one.name == variant.driver)
         if "-fstack-protector-all" in variant.flags and not _has_helpers(driver):
             driver = replace(driver, sources=(*driver.sources, "cookie.S"))
         output = self._directory / "-".join((variant.driver, *variant.flags))
-        self._build.build(driver, variant.flags, output)
-        self._build.emit_assembly(driver, variant.flags, output)
+        try:
+            self._build.build(driver, variant.flags, output)
+            self._build.emit_assembly(driver, variant.flags, output)
+        except self._build.BuildError as error:  # a class of the copy's, that no other process knows
+            raise RuntimeError(f"{variant}: {error}") from error
         return Built(
             image=output / f"{driver.name}.sys",
             pdb=output / f"{driver.name}.pdb",

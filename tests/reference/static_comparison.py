@@ -81,7 +81,7 @@ class _Check:
 
 def check_text(facts: Facts, check: _Check) -> None:
     """The text: own, with outgoing arguments and calls' return addresses, for every function of the driver."""
-    for key in {*facts.text, *facts.static}:
+    for key in sorted({*facts.text, *facts.static}):
         expected, ours = facts.text.get(key), facts.static.get(key)
         check(
             key,
@@ -95,7 +95,7 @@ def check_stack_usage(facts: Facts, check: _Check) -> None:
 
     It leaves out the return address, pushed arguments, and what a realignment rounds up. The sum is compared.
     """
-    for key in {*facts.usage, *facts.procedures}:
+    for key in facts.compiled:
         usage, ours = facts.usage[key], facts.static[key]
         local = as_locals(facts, key, usage.size - ours.saved)
         check(
@@ -110,8 +110,8 @@ def check_procedures(facts: Facts, check: _Check) -> None:
 
     cbFrame counts the frame pointer's slot, cbSaveRegs does not.
     """
-    for key, procedure in facts.procedures.items():
-        ours = facts.static[key]
+    for key in facts.compiled:
+        procedure, ours = facts.procedures[key], facts.static[key]
         check(
             key,
             locals=(as_locals(facts, key, procedure.frame - 4 * has_frame_pointer(procedure)), ours.locals),
@@ -125,7 +125,7 @@ def check_frame_data(facts: Facts, check: _Check) -> None:
 
     With a frame pointer LLVM's records end at the last push: they say 0 locals, whatever there are.
     """
-    for key in facts.procedures:
+    for key in facts.compiled:
         record, ours = facts.frame_data[key], facts.static[key]
         pairs: dict[str, tuple[object, object]] = {"saved": (record.saved, ours.saved)}
         if not record.by_frame_pointer:
@@ -135,7 +135,8 @@ def check_frame_data(facts: Facts, check: _Check) -> None:
 
 def check_records(facts: Facts, check: _Check) -> None:
     """stackemu's readers of the PDB against llvm-pdbutil's, field by field."""
-    for key, procedure in facts.procedures.items():
+    for key in facts.compiled:
+        procedure = facts.procedures[key]
         frame, data = facts.records[key]["S_FRAMEPROC"], facts.records[key]["FRAMEDATA"]
         listed = facts.frame_data[key]
         check(
@@ -152,12 +153,15 @@ def check_records(facts: Facts, check: _Check) -> None:
 
 
 def check_sources(facts: Facts, check: _Check) -> None:
-    """The compiler's sources against each other: they are one figure, of MachineFrameInfo, told in three ways."""
-    for key, procedure in facts.procedures.items():
-        record = facts.frame_data[key]
+    """The compiler's sources against each other: one figure, of MachineFrameInfo, told in three ways."""
+    for key in sorted({*facts.usage, *facts.procedures, *facts.frame_data}):
+        usage, procedure, record = facts.usage.get(key), facts.procedures.get(key), facts.frame_data.get(key)
+        if usage is None or procedure is None or record is None:
+            check(key, complete=(True, False))
+            continue
         check(
             key,
-            frame=(facts.usage[key].size, procedure.frame + procedure.saved),
+            frame=(usage.size, procedure.frame + procedure.saved),
             saved=(record.saved, expected_saved(procedure)),
             frame_pointer=(record.by_frame_pointer, has_frame_pointer(procedure)),
         )
@@ -165,7 +169,7 @@ def check_sources(facts: Facts, check: _Check) -> None:
 
 def check_findings(facts: Facts, check: _Check) -> None:
     """What stackemu itself reports of debug records: no disagreement."""
-    for key in facts.procedures:
+    for key in facts.compiled:
         findings = [one for one in facts.static[key].findings if " says locals " in one]
         check(key, findings=([], [] if key in facts.only_arguments else findings))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -54,6 +54,12 @@ class Facts:
     frame_data: Mapping[Key, FrameData]
     only_arguments: frozenset[Key]
     """Functions whose reserved frame is room for the arguments of a callee that pops all of it, by the text."""
+
+    @property
+    def compiled(self) -> Sequence[Key]:
+        """Functions of C sources that all speak of; checks of the text and of the sources report what is missing."""
+        sources = (self.text, self.usage, self.procedures, self.frame_data)
+        return sorted(set(self.static).intersection(*sources))
 
 
 def gather(variant: Variant, built: Built) -> Facts:
