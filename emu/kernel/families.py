@@ -23,9 +23,11 @@ from stackemu.emu.kernel.api import (
     environment,
     exceptions,
     fast_io,
+    file_locks,
     file_names,
     file_queries,
     files,
+    filter_contexts,
     filtering_platform,
     hardware,
     interlocked,
@@ -46,6 +48,7 @@ from stackemu.emu.kernel.api import (
     notify,
     object_manager,
     open_files,
+    oplocks,
     plug_and_play,
     pool,
     ports,
@@ -146,6 +149,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **file_names.BEHAVIOURS,
     **map_control_blocks.BEHAVIOURS,
     **cache.BEHAVIOURS,
+    **filter_contexts.BEHAVIOURS,
+    **oplocks.BEHAVIOURS,
+    **file_locks.BEHAVIOURS,
     **wdf.BEHAVIOURS,
     **fltmgr.BEHAVIOURS,
 }
@@ -177,6 +183,7 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     **security.ROLES,
     **object_manager.ROLES,
     **files.ROLES,
+    **oplocks.ROLES,
     **cache.ROLES,
 }
 """What builds the arguments of a root, by the root's kind."""
