@@ -59,6 +59,7 @@ from stackemu.emu.kernel.api import (
     registry_callbacks,
     resources,
     run_once,
+    sections,
     security,
     sids,
     slists,
@@ -152,6 +153,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **filter_contexts.BEHAVIOURS,
     **oplocks.BEHAVIOURS,
     **file_locks.BEHAVIOURS,
+    **sections.BEHAVIOURS,
     **wdf.BEHAVIOURS,
     **fltmgr.BEHAVIOURS,
 }
