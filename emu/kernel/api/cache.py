@@ -279,18 +279,30 @@ def _file_of_bcb(call: ApiCall) -> None:
 # -- MDLs --
 
 
-def _mdl(call: ApiCall) -> None:
-    """CcMdlRead and CcPrepareMdlWrite: (FileObject, FileOffset, Length, MdlChain, IoStatus)."""
-    file, offset, length, chain_out, block = call.arguments[:5]
-    _is_absent(call, waits=1)
+def describe(call: ApiCall, places: tuple[int, int, int, int, int], *, is_written: bool) -> None:
+    """Give out an MDL for data of a file: (FileObject, FileOffset, Length, MdlChain, IoStatus).
+
+    Raises:
+        Raised: there is no memory for so much.
+    """
+    file, offset, length, chain_out, block = places
     if length:
         address = _view(call, file, call.u64(offset), length) if length <= _MAX_VIEW else 0
         mdl = make_mdl(call, address, length) if address else None
         if mdl is None or not mdl.address:
             raise Raised(STATUS_INSUFFICIENT_RESOURCES)
-        lock_pages(call, mdl, is_written=call.name == "CcPrepareMdlWrite")
+        lock_pages(call, mdl, is_written=is_written)
         call.put_u32(chain_out, mdl.address)
     _put_status(call, block, length)
+
+
+def _mdl(*, is_written: bool) -> Callable[[ApiCall], None]:
+    def behaviour(call: ApiCall) -> None:
+        _is_absent(call, waits=1)
+        file, offset, length, chain_out, block = call.arguments[:5]
+        describe(call, (file, offset, length, chain_out, block), is_written=is_written)
+
+    return behaviour
 
 
 # -- flushing and purging --
@@ -323,17 +335,13 @@ def _choice(*values: int) -> Callable[[ApiCall], None]:
 def _defer_write(call: ApiCall) -> None:
     """(FileObject, PostRoutine, Context1, Context2, ...): called when the cache can take the write."""
     _file, routine, first, second = call.arguments[:4]
-    call.root(routine, "CcDeferWrite post routine", "cc-words", first, second)
+    call.root(routine, "CcDeferWrite post routine", "plain", first, second)
 
 
 def _log_handle(call: ApiCall) -> None:
     """(FileObject, LogHandle, FlushToLsnRoutine)."""
     _file, handle, routine = call.arguments[:3]
-    call.root(routine, "CcSetLogHandleForFile flush to LSN", "cc-words", handle, 0x1000, 0)
-
-
-def _words(_context: Context, root: Root) -> Words:
-    return Words(root.context)
+    call.root(routine, "CcSetLogHandleForFile flush to LSN", "plain", handle, 0x1000, 0)
 
 
 def _dirty_pages(call: ApiCall) -> None:
@@ -384,8 +392,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "CcUnpinDataForThread": _unpin,
     "CcUnpinRepinnedBcb": _unpin_repinned,
     "CcGetFileObjectFromBcb": _file_of_bcb,
-    "CcMdlRead": _mdl,
-    "CcPrepareMdlWrite": _mdl,
+    "CcMdlRead": _mdl(is_written=False),
+    "CcPrepareMdlWrite": _mdl(is_written=True),
     "CcFlushCache": _flush,
     "CcCoherencyFlushAndPurgeCache": _flush,
     "CcPurgeCacheSection": _succeeds,
@@ -400,4 +408,4 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "CcGetDirtyPages": _dirty_pages,
 }
 
-ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"cc-callback": _callback, "cc-words": _words}
+ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"cc-callback": _callback}
