@@ -112,7 +112,7 @@ def _figure_cells(function: ComparedFunction) -> tuple[str, str, str]:
 def _details(function: ComparedFunction, verbose: bool) -> list[str]:
     """Return what stands below a function's name: reasons, and in a verbose table every figure."""
     details = [function.why] if function.why is not None else []
-    several = len(function.figures) > 1
+    several = len(function.figures) > 1 and function.verdict is not Verdict.NOT_IN_DRIVER
     for figure in function.figures:
         reason = figure.why if verbose or figure.verdict is not Verdict.AGREE else None
         if reason is not None or (verbose and several):

@@ -30,6 +30,10 @@ _ENTRY = re.compile(
 _BEHIND_NAME = re.compile(r"\s+[(=<]|\s*$")
 """Where a symbol's name ends: at its prototype, at ` = `, at `<no type information>`, at the line's end."""
 
+MAX_ENTRY = 8192
+"""Characters of an entry, wrapped or not; a prototype has a few hundred."""
+MAX_ENTRY_LINES = 64
+
 
 def recognise(text: str) -> bool:
     """Return whether `text` has such an entry."""
@@ -52,13 +56,20 @@ class _Entry:
     line: int
     text: str
     full: bool
+    lines: int = 1
+
+    @property
+    def match(self) -> re.Match[str] | None:
+        """Return the fields of a whole entry, None while it is not whole."""
+        # Runs of blanks would cost the regular expressions time that grows with their square.
+        match = _ENTRY.fullmatch(" ".join(self.text.split()))
+        return None if match is None or match["symbol"].count("(") > match["symbol"].count(")") else match
 
     def continues_with(self, text: str) -> bool:
         """Return whether `text`, the line behind, belongs to the entry."""
-        if not text.strip():
+        if not text.strip() or len(self.text) + len(text) > MAX_ENTRY or self.lines == MAX_ENTRY_LINES:
             return False
-        match = _ENTRY.fullmatch(self.text)
-        if match is None or _open_parentheses(match["symbol"]):
+        if self.match is None:
             return True
         if self.text.rstrip().endswith((")", "=")):
             return False
@@ -77,6 +88,7 @@ def _entries(lines: Sequence[str]) -> Iterator[_Entry]:
         elif entry is not None and text == line and entry.continues_with(text):
             entry.text += text if entry.full else f" {text.lstrip()}"
             entry.full = len(line) == width
+            entry.lines += 1
         elif entry is not None:
             yield entry
             entry = None
@@ -86,8 +98,8 @@ def _entries(lines: Sequence[str]) -> Iterator[_Entry]:
 
 def _claim(entry: _Entry, where: str) -> Claim:
     place = f"{where}:{entry.line}"
-    match = _ENTRY.fullmatch(entry.text)
-    if match is None or _open_parentheses(match["symbol"]):
+    match = entry.match
+    if match is None:
         raise InputError(
             place,
             "expected '<n> bytes used for locals by func: <address> <module>!<name>', but the entry is cut off",
@@ -102,7 +114,3 @@ def _claim(entry: _Entry, where: str) -> Claim:
         module=match["module"],
         address=int(match["address"].replace("`", ""), 16),
     )
-
-
-def _open_parentheses(symbol: str) -> bool:
-    return symbol.count("(") > symbol.count(")")

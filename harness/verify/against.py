@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from stackemu.emu.errors import StackemuError
@@ -16,6 +16,8 @@ from stackemu.harness.verify.expected import Subject
 from stackemu.harness.verify.matching import Match, match_claims, misplaced
 from stackemu.harness.verify.verification import ComparedFunction, SourceInfo, Verdict, Verification
 
+_WHOLE = (Format.ACE, Format.SU, Format.RESULT)
+"""Formats that list a whole driver, or all that was compiled."""
 NAMED = 3
 """Functions that the line about contradictions names."""
 
@@ -52,11 +54,7 @@ def verify(
         source=SourceInfo(path=str(path), format=source.format.value),
         settings=measurement.settings,
         functions=tuple(compared),
-        unmentioned=tuple(
-            function.name
-            for function in driver.functions
-            if function.rva not in spoken_of and function.kind is not Kind.IMPORT_THUNK
-        ),
+        unmentioned=tuple(_unmentioned(driver, source.format, spoken_of)),
         summary=dict(Counter(function.verdict for function in compared)),
         notes=tuple(_notes(driver, source, matches)),
     )
@@ -79,6 +77,17 @@ def refuse_contradictions(document: Verification) -> None:
         f"{_place(document, found[0])}: {found[0].name}: {first.figure} {first.source} contradicts "
         f"the driver's {first.driver}: {first.why}{more}"
     )
+
+
+def _unmentioned(driver: Driver, listing: Format, spoken_of: Collection[int]) -> list[str]:
+    """Return the functions that a source should speak of, had it been made of the whole driver, and does not."""
+    if listing not in _WHOLE:
+        return []
+    others = [one for one in driver.functions if one.rva not in spoken_of and one.kind is not Kind.IMPORT_THUNK]
+    if listing is not Format.ACE:
+        return [function.name for function in others]
+    # Functions without locals are left out of this listing.
+    return [result.name for result in static_survey(driver, others).functions if result.static.locals]
 
 
 def _place(document: Verification, function: ComparedFunction) -> str:

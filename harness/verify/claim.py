@@ -63,6 +63,8 @@ class Claim:
     """In the address space of the source: the driver was loaded elsewhere there."""
     call_end: int | None = None
     """Where the call of `Figure.AT_CALL` ends: bytes from the function's beginning."""
+    entry: int | None = None
+    """E, where the source shows the stack itself."""
     dynamic: bool = False
     """The source says that the function allocates stack by a run-time amount, which its figures leave out."""
     estimate: bool = False

@@ -59,7 +59,7 @@ def _function(
 ) -> ComparedFunction:
     result = subject.result if subject else None
     return ComparedFunction(
-        name=result.name if result else claim.name or claim.place or "?",
+        name=result.name if result else _name_in_source(claim),
         line=claim.line,
         address=result.address if result else None,
         verdict=verdict,
@@ -67,6 +67,13 @@ def _function(
         confirmed=result.verdict if result else None,
         figures=figures or tuple(_unheld(figure, value, verdict) for figure, value in claim.figures.items()),
     )
+
+
+def _name_in_source(claim: Claim) -> str:
+    """Return what a claim calls its function: by name, else by place."""
+    if claim.name is None:
+        return claim.place or "(no name)"
+    return claim.name if claim.module is None else f"{claim.module}!{claim.name}"
 
 
 def _unheld(figure: Figure, value: int, verdict: Verdict) -> ComparedFigure:

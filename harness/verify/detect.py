@@ -23,6 +23,8 @@ class Reader(Protocol):
         """Return what the lines say; raises `InputError` where they are damaged."""
 
 
+MAX_CLAIMS = 200_000
+"""Functions of a source; the largest drivers have some ten thousand."""
 FORMATS: tuple[Reader, ...] = (ace, kf, c6262, su)
 """Formats in text. The first that recognises itself reads: marks that stand in the middle of logs come first."""
 
@@ -46,6 +48,8 @@ def read_source(path: Path) -> Source:
     source = reader.read(lines_of(text, where), where)
     if not source.claims:
         raise InputError(where, f"this {source.format.value} has no figure of any function")
+    if len(source.claims) > MAX_CLAIMS:
+        raise InputError(where, f"expected at most {MAX_CLAIMS} functions, got {len(source.claims)}")
     return source
 
 

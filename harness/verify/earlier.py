@@ -9,6 +9,8 @@ from stackemu.harness.results import SCHEMA, FunctionResult, Measurement, from_j
 from stackemu.harness.verify.claim import Claim, Figure, Format, Source
 
 REMEDY = "give what 'stackemu run DRIVER --format json' wrote"
+LONGEST_SCHEMA = 80
+"""Characters of a document's schema that an error shows."""
 
 
 class _Head(msgspec.Struct):
@@ -31,7 +33,9 @@ def read(data: bytes, where: str) -> Source:
     try:
         schema = msgspec.json.decode(data, type=_Head).schema
         if schema != SCHEMA:
-            raise InputError(where, f"expected the schema {SCHEMA}, got {schema or 'none'}", REMEDY)
+            raise InputError(
+                where, f"expected the schema {SCHEMA}, got {(schema or 'none')[:LONGEST_SCHEMA]}", REMEDY
+            )
         document = from_json(data)
     except msgspec.ValidationError as error:
         raise InputError(where, f"it does not follow the schema {SCHEMA}: {error}", REMEDY) from error

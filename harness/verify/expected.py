@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from stackemu.emu.code.instruction import Flow
 from stackemu.emu.code.model import CodeModel
+from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.harness.results import FunctionResult
 from stackemu.harness.static.figures import residues
 from stackemu.harness.verify.claim import Claim, Figure
@@ -46,8 +47,9 @@ class Subject:
             return 0
         return max(0, static.own - static.frame - self.padding - SLOT)
 
-    def at_call(self, end: int) -> list[int]:
-        """Return how far below E the call that ends at offset `end` goes, for every alignment of the entry.
+    def at_call(self, end: int, entry: int | None) -> list[int]:
+        """Return how far below E the call that ends at offset `end` goes, for every alignment of E; or for that of
+        `entry`, where E is known.
 
         Empty where no call ends there.
         """
@@ -56,7 +58,7 @@ class Subject:
         site = next((one.address for one in instructions if one.flow is Flow.CALL and one.end == address + end), None)
         if site is None:
             return []
-        alignments = residues(self.model.heights(address))
+        alignments = residues(self.model.heights(address)) if entry is None else [entry % MAX_ALIGNMENT]
         offsets = (self.model.heights(address, residue).esp_before.get(site) for residue in alignments)
         return [SLOT - offset for offset in offsets if offset is not None]
 
@@ -97,7 +99,7 @@ def _gcc_bounded(subject: Subject, _claim: Claim) -> Expected | None:
 
 
 def _at_call(subject: Subject, claim: Claim) -> Expected | None:
-    heights = subject.at_call(claim.call_end) if claim.call_end is not None else []
+    heights = subject.at_call(claim.call_end, claim.entry) if claim.call_end is not None else []
     return Expected(min(heights), max(heights)) if heights else None
 
 

@@ -20,7 +20,10 @@ from stackemu.emu.errors import InputError
 from stackemu.harness.verify.claim import Claim, Figure, Format, Source
 from stackemu.harness.verify.text import figure, is_last, without_prompts
 
-_HEADER = re.compile(r"\s*(?P<index>#)?\s*Memory\s+Child(?:EBP|-SP)\s+RetAddr\b", re.IGNORECASE)
+SAVED_EBP = 4
+"""Bytes between ChildEBP, where a function's EBP is saved or would be, and E."""
+
+_HEADER = re.compile(r"[ \t]{0,20}(?P<index>#)?[ \t]{0,20}Memory[ \t]+Child(?:EBP|-SP)[ \t]+RetAddr\b", re.IGNORECASE)
 _HEADER_ANYWHERE = re.compile(rf"^(?:[^\n]{{0,40}}>)?{_HEADER.pattern}", re.IGNORECASE | re.MULTILINE)
 _ADDRESS = re.compile(r"[0-9a-f]{8}(?:`[0-9a-f]{8})?", re.IGNORECASE)
 _DISTANCE = re.compile(r"[0-9a-f]{1,7}", re.IGNORECASE)
@@ -54,6 +57,8 @@ class _Row:
 
     line: int
     distance: int | None
+    child: int
+    """ChildEBP."""
     site: str
     reliable: bool
 
@@ -102,7 +107,10 @@ def _row(text: str, indexed: bool, number: int, where: str) -> _Row | None:
         return None
     # `kbf` and `kvf` show arguments between the addresses and the function.
     site = next((index for index, word in enumerate(words[2:], 2) if not _is_argument(word)), len(words))
-    return _Row(number, distance, " ".join(words[site:]), True) if site < len(words) else None
+    if site == len(words):
+        return None
+    child = int(words[0].replace("`", ""), 16)
+    return _Row(number, distance, child, " ".join(words[site:]), True)
 
 
 def _is_argument(word: str) -> bool:
@@ -126,5 +134,6 @@ def _claims(rows: Sequence[_Row]) -> Iterator[Claim]:
             name=site["name"],
             module=module,
             call_end=int(site["offset"] or "0", 16),
+            entry=row.child + SAVED_EBP,
             estimate=not row.reliable,
         )
