@@ -27,6 +27,7 @@ from stackemu.emu.kernel.api import (
     fast_io,
     file_locks,
     file_names,
+    file_objects,
     file_queries,
     file_system_runtime,
     files,
@@ -163,6 +164,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     **tunnel_cache.BEHAVIOURS,
     **directory_notifications.BEHAVIOURS,
     **file_system_runtime.BEHAVIOURS,
+    **file_objects.BEHAVIOURS,
     **wdf.BEHAVIOURS,
     **fltmgr.BEHAVIOURS,
 }

@@ -249,27 +249,35 @@ class _Kind:
 _STATUS_UNSUCCESSFUL = 0xC0000001
 
 
-def _behaviours(name: str, kind: _Kind) -> Mapping[str, Callable[[ApiCall], None]]:
+def _common(name: str, kind: _Kind) -> Mapping[str, Callable[[ApiCall], None]]:
     return {
         f"FsRtlInitialize{name}": kind.initialize,
-        f"FsRtlInitialize{name}Ex": kind.initialize,
         f"FsRtlUninitialize{name}": kind.uninitialize,
-        f"FsRtlReset{name}": kind.reset,
         f"FsRtlAdd{name}Entry": kind.add,
-        f"FsRtlAdd{name}EntryEx": kind.add_status,
         f"FsRtlRemove{name}Entry": kind.remove,
         f"FsRtlTruncate{name}": kind.truncate,
-        f"FsRtlSplit{name}": kind.split,
         f"FsRtlLookup{name}Entry": kind.lookup,
         f"FsRtlLookupLast{name}Entry": kind.last,
-        f"FsRtlLookupLast{name}EntryAndIndex": kind.last_and_index,
         f"FsRtlGetNext{name}Entry": kind.next,
         f"FsRtlNumberOfRunsIn{name}": kind.count,
     }
 
 
+def _wide(name: str, kind: _Kind) -> Mapping[str, Callable[[ApiCall], None]]:
+    return {
+        **_common(name, kind),
+        f"FsRtlReset{name}": kind.reset,
+        f"FsRtlSplit{name}": kind.split,
+        f"FsRtlLookupLast{name}EntryAndIndex": kind.last_and_index,
+    }
+
+
+_BASE = _Kind(words=2, base=0)
+
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
-    **_behaviours("LargeMcb", _Kind(words=2, base=4)),
-    **_behaviours("BaseMcb", _Kind(words=2, base=0)),
-    **_behaviours("Mcb", _Kind(words=1, base=4)),
+    **_wide("LargeMcb", _Kind(words=2, base=4)),
+    **_wide("BaseMcb", _BASE),
+    "FsRtlInitializeBaseMcbEx": _BASE.initialize,
+    "FsRtlAddBaseMcbEntryEx": _BASE.add_status,
+    **_common("Mcb", _Kind(words=1, base=4)),
 }

@@ -148,3 +148,16 @@ def test_position_size_and_deletion_are_remembered(kernel: Any) -> None:
         assert kernel.call("ZwSetInformationFile", handle, block, kernel.text(data), len(data), kind) == 0
     assert _read(kernel, handle, 0x100) == (0, 0x10)  # from the position to the end
     assert kernel.host.read(_object(kernel, handle) + 37, 1) == b"\1"  # DeletePending
+
+
+def test_a_file_objects_name_is_replaced_whatever_room_it_had(kernel: Any) -> None:
+    file = _object(kernel, _create(kernel))
+    for name in ("\\b", "\\Directory\\" + "long" * 20):
+        text = kernel.text(name.encode("utf-16-le"))
+        assert kernel.call("IoReplaceFileObjectName", file, text, 2 * len(name)) == 0
+        assert kernel.context().unicode(file + FILE_OBJECT_FILE_NAME) == name
+
+
+def test_an_origin_is_set_once(kernel: Any) -> None:
+    file = _object(kernel, _create(kernel))
+    assert [kernel.call("IoSetFileOrigin", file, remote) for remote in (1, 1, 0)] == [0, STATUS_INVALID_PARAMETER, 0]
