@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from stackemu.emu.inputs import STATUS_INVALID_PARAMETER
 from stackemu.emu.kernel.api.irql import APC_LEVEL, PASSIVE_LEVEL, limit_irql
 from stackemu.emu.kernel.api.open_files import new_file
 from stackemu.emu.kernel.api.pool import allocate_pool
 from stackemu.emu.kernel.call import ApiCall
 from stackemu.emu.kernel.handles import open_handle
 
+STATUS_INVALID_PARAMETER_MIX = 0xC0000030
 _FO_STREAM_FILE, _FO_REMOTE_ORIGIN = 0x100, 0x1000000
 
 
@@ -45,10 +45,10 @@ def _replace_name(call: ApiCall) -> None:
 
 
 def _set_origin(call: ApiCall) -> None:
-    """(FileObject, Remote): an origin that is set already is refused."""
+    """(FileObject, Remote): an origin that is the same already is refused."""
     file, remote = call.view("FILE_OBJECT", call.arguments[0]), bool(call.arguments[1] & 0xFF)
     if bool(file["Flags"] & _FO_REMOTE_ORIGIN) == remote:
-        call.complete(STATUS_INVALID_PARAMETER)
+        call.complete(STATUS_INVALID_PARAMETER_MIX)
         return
     file["Flags"] ^= _FO_REMOTE_ORIGIN
 
