@@ -101,7 +101,6 @@ def _notes(driver: Driver, source: Source, matches: Sequence[Match]) -> Iterator
         yield "the source was measured on another image: its SHA-256 differs"
     wrong, total = misplaced(matches)
     if wrong:
-        subject = "address does" if wrong == 1 else "addresses do"
-        yield f"{wrong} of {total} {subject} not fit this image: the source may be of another build"
+        yield f"addresses that do not fit this image: {wrong} of {total}; the source may be of another build"
     if source.format is Format.C6262:
         yield "C6262 estimates locals from the source code, before optimisation: it can differ without being wrong"

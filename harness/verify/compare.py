@@ -120,11 +120,11 @@ class _Judge:
             return self._grave(text, Part.ALLOCA)
         if against.low <= value <= against.high:
             return Verdict.AGREE, None, _within(value, against)
+        if figure is Figure.CLANG_FRAME and self._may_reserve_arguments(value):
+            why = "the compiler counts the arguments of its calls in the frame"
+            return Verdict.DIFFER, Part.ARGUMENTS, why
         nearest = min(against.low, against.high, key=lambda bound: abs(value - bound))
         part, text = self._difference(figure, value - nearest)
-        if part is Part.ARGUMENTS and figure is Figure.CLANG_FRAME and not self._static.locals and value > nearest:
-            # Unoptimised code reserves them like locals, and the callee pops them: the code alone cannot tell.
-            return Verdict.DIFFER, part, f"{text}; the compiler counts them in the frame"
         return self._grave(text, part)
 
     def _grave(self, text: str, part: Part) -> _Judgement:
@@ -155,6 +155,14 @@ class _Judge:
                 return part, f"{words}, as much as the {_PART_NAMES[part]}"
         rest = Part.SAVED if figure is Figure.SAVED else Part.LOCALS
         return rest, f"{words}, in the {_PART_NAMES[rest]}"
+
+    def _may_reserve_arguments(self, value: int) -> bool:
+        """Return whether a frame of `value` bytes has the arguments of the function's calls in the place of locals.
+
+        Unoptimised code reserves them like locals and the callee pops them: no instruction tells what they were.
+        """
+        static, arguments = self._static, self.subject.arguments
+        return static.locals == 0 and arguments > 0 and static.saved is not None and value == static.saved + arguments
 
     def _amount(self, part: Part) -> int | None:
         amounts = {

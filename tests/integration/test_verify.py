@@ -128,7 +128,7 @@ def test_addresses_of_another_build_are_pointed_out(
     path = tmp_path / "moved.log"
     path.write_bytes(listing.read_bytes().replace(b"a5dee034", b"a5dee038"))
     result = document(invoke("verify", passthrough, "--against", path, "--no-run", "--format", "json"))
-    assert result["notes"] == ["1 of 13 address does not fit this image: the source may be of another build"]
+    assert result["notes"] == ["addresses that do not fit this image: 1 of 13; the source may be of another build"]
 
 
 def test_a_warning_of_the_compiler_is_an_estimate(invoke: Invoke, passthrough: Path, tmp_path: Path) -> None:

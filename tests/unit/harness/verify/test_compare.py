@@ -48,6 +48,16 @@ REALIGNED = """
 5d          pop ebp
 c3          ret
 """
+UNOPTIMISED = """
+55          push ebp
+89e5        mov ebp, esp
+83ec04      sub esp, 4
+c7042401000000  mov dword ptr [esp], 1
+e8<callee>  call
+5d          pop ebp
+c3          ret
+"""
+"""clang -O0: room for an argument, which the callee pops."""
 ALLOCATING = """
 55          push ebp
 89e5        mov ebp, esp
@@ -165,6 +175,13 @@ def test_clang_leaves_out_what_a_realignment_rounds_up(realigned: Bench) -> None
     assert realigned.figure(Figure.CLANG_FRAME, 36 - 12).verdict is Verdict.AGREE
     assert realigned.figure(Figure.CLANG_FRAME, 36 - 16).verdict is Verdict.CONTRADICTION
     assert realigned.figure(Figure.CLANG_FRAME, 36 + 4).verdict is Verdict.CONTRADICTION
+
+
+def test_clang_counts_arguments_in_the_frame_where_it_reserves_them(make_driver: MakeDriver) -> None:
+    bench = Bench(make_driver({"unoptimised": UNOPTIMISED, "callee": "c20400    ret 4"}))
+    compared = bench.figure(Figure.CLANG_FRAME, 4 + 4)
+    assert (compared.verdict, compared.part) == (Verdict.DIFFER, Part.ARGUMENTS)
+    assert bench.figure(Figure.CLANG_FRAME, 4 + 8).verdict is Verdict.CONTRADICTION
 
 
 def test_gcc_counts_the_worst_realignment_when_bounded(realigned: Bench) -> None:
