@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unicorn import x86_const
 
@@ -25,7 +25,7 @@ from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import StubTable
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
 from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
-from stackemu.emu.observation import Observation, Outcome, Share
+from stackemu.emu.observation import Mark, Observation, Outcome, Share
 from stackemu.emu.processor import Processor
 from stackemu.emu.symbols.structure import Structure
 
@@ -133,16 +133,19 @@ class Machine:
         *,
         alignment: int = 0,
         budget: int = DEFAULT_BUDGET,
+        focus: int | None = None,
     ) -> Observation:
         """Run the function at `rva` from its entry until it returns or something stops it.
 
         A Root is called as the kernel calls it in its role. ESP at entry is `alignment` bytes below a multiple
         of 64. A run whose low-water mark the block mode cannot work out exactly is repeated in single-step mode.
+        With a `focus`, the RVA of another function, the figures are those of its deepest frame in the run.
         """
-        observation = self._call(rva, source, arguments, alignment, budget)
+        observation = self._call(rva, source, arguments, alignment, budget, focus)
         if observation.exact or self._mode is not Mode.BLOCKS:
             return observation
-        return self._single_stepping().call(rva, source, arguments, alignment=alignment, budget=budget)
+        reference = self._single_stepping()
+        return reference.call(rva, source, arguments, alignment=alignment, budget=budget, focus=focus)
 
     def keep(self) -> None:
         """Make what the last run left behind what later runs start from: memory, and the kernel's own state."""
@@ -174,7 +177,7 @@ class Machine:
         recorder = self._recorder
         recorder.begin(MAX_RECORDED)
         journal = self._host.journal = Journal(lambda: recorder.count)
-        observation = self._call(rva, source, arguments, alignment, budget)
+        observation = self._call(rva, source, arguments, alignment, budget, None)
         words = array("I", recorder.steps())
         steps = [(words[at], words[at + 1 : at + 9]) for at in range(0, len(words), 9)]
         return Recording(observation, steps, journal.events(), self._number_at)
@@ -202,7 +205,15 @@ class Machine:
         self._space.start_from(snapshot.memory)
         self._kernel.start_from(snapshot.kernel)
 
-    def _call(self, rva: int, source: Input, arguments: Arguments | Root, alignment: int, budget: int) -> Observation:
+    def _call(
+        self,
+        rva: int,
+        source: Input,
+        arguments: Arguments | Root,
+        alignment: int,
+        budget: int,
+        focus: int | None,
+    ) -> Observation:
         if self._space.reset():
             self._probe.forget()
         self._processor.reset()
@@ -218,14 +229,34 @@ class Machine:
             words = Words()
             outcome, why = Outcome.FAULTED, f"its arguments could not be prepared at {bad.address:#010x}"
         saved = self._set_up(esp, source, words)
-        self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget)
-        if why is not None:
-            return self._observe(outcome, why, esp, saved)
-        try:
-            self._host.run(entry, esp)
-        except Stop as stop:
-            outcome, why = stop.outcome, stop.why
-        return self._observe(outcome, why, esp, saved)
+        focus_at = 0 if focus is None else self._image.base + focus
+        self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget, focus_at)
+        if why is None:
+            try:
+                self._host.run(entry, esp)
+            except Stop as stop:
+                outcome, why = stop.outcome, stop.why
+        observation = self._observe(outcome, why, esp, saved)
+        return self._focused(observation, focus_at) if focus_at else observation
+
+    def _focused(self, observation: Observation, focus: int) -> Observation:
+        """Return the figures of the deepest frame of the function at `focus`, in place of the whole run's."""
+        probe = self._probe
+        frames = probe.chain()
+        top = frames[0][1] if frames else 0
+        marks = {mark.function: mark for mark in observation.marks}
+        returned = probe.focus_returned
+        return replace(
+            observation,
+            outcome=Outcome.RETURNED if returned else observation.outcome,
+            why=None if returned else observation.why,
+            own=marks[focus].own if focus in marks else 0,
+            depth=probe.focus_depth,
+            chain=_shares(frames, top - probe.focus_depth),
+            popped=None,
+            clobbered=None,
+            result=None,
+        )
 
     def _words(self, source: Input, arguments: Arguments | Root) -> Words:
         """Return the words to call a function with; for a root they point to what its role is given."""
@@ -273,7 +304,6 @@ class Machine:
         came_back = outcome is Outcome.RETURNED and why is None
         final_esp = engine.reg_read(_ESP)
         frames = probe.chain()
-        ends = [frame_esp for _, frame_esp in frames[1:]] + [probe.low]
         depth = esp - probe.low
         if outcome is Outcome.RETURNED and depth > STACK_SIZE:
             outcome, why = Outcome.OVERFLOW, f"{depth} bytes do not fit into a stack of {STACK_SIZE}"
@@ -284,9 +314,8 @@ class Machine:
             why=why,
             own=probe.own,
             depth=depth,
-            chain=tuple(
-                Share(function, frame_esp - end) for (function, frame_esp), end in zip(frames, ends, strict=True)
-            ),
+            chain=_shares(frames, probe.low),
+            marks=tuple(Mark(*mark) for mark in probe.marks()),
             instructions=probe.instructions,
             blocks=tuple(array("I", probe.seen())),
             popped=final_esp - esp - 4 if came_back else None,
@@ -306,3 +335,9 @@ class Machine:
             notes=tuple(records.notes),
             unmodelled=tuple(records.unmodelled.items()),
         )
+
+
+def _shares(frames: Sequence[tuple[int, int]], low: int) -> tuple[Share, ...]:
+    """Return each frame's share of the stack down to `low`; frames are (function, ESP at its entry)."""
+    ends = [*(esp for _, esp in frames[1:]), low][: len(frames)]
+    return tuple(Share(function, esp - end) for (function, esp), end in zip(frames, ends, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackemu.emu.kernel.roots import Root
 
@@ -29,6 +30,17 @@ class Share:
     bytes: int
 
 
+class Mark(NamedTuple):
+    """What a function reached in one of its frames, wherever it was called from: bytes below ESP at its entry."""
+
+    function: int
+    """The address of its entry."""
+    own: int
+    depth: int
+    is_over: bool
+    """Whether the frame that went deepest was left before the run ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """The figures of one run, in bytes below ESP at the function's entry; addresses are absolute.
@@ -52,6 +64,8 @@ class Observation:
     exact: bool
     result: int | None = None
     """EAX when the function returned."""
+    marks: tuple[Mark, ...] = ()
+    """What every function that ran reached, the one that was called among them."""
     calls: int = 0
     """Calls of kernel functions, which are numbered from 0 in the order of the run."""
     roots: tuple[Root, ...] = ()

@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "recorder.h"
+#include "shadow_stack.h"
 
 typedef int (*reg_read_fn)(void *uc, int regid, void *value);
 typedef int (*emu_stop_fn)(void *uc);
@@ -41,9 +42,7 @@ enum reason {
     REASON_STACK_LEFT,
 };
 
-#define MAX_FRAMES 32768u
 #define MAX_BLOCKS (1u << 19) /* 60 MiB */
-#define NO_FUNCTION UINT32_MAX
 
 struct block {
     uint32_t address, size;
@@ -65,17 +64,6 @@ struct block {
     int32_t align_at, aligned_low;
 };
 
-struct frame {
-    uint32_t function;       /* address of the function's entry */
-    uint32_t esp;            /* ESP at its entry */
-    uint32_t return_address;
-    uint32_t owner;          /* function index */
-};
-
-struct range {
-    uint32_t start, end;
-};
-
 typedef struct {
     PyObject_HEAD
     reg_read_fn reg_read;
@@ -83,8 +71,7 @@ typedef struct {
     mem_read_fn mem_read;
     int esp_register;
 
-    struct range *functions;
-    uint32_t function_count;
+    struct shadow_stack stack;
 
     struct block **table;    /* open addressing; capacity a power of two */
     uint32_t table_mask, block_count;
@@ -96,17 +83,10 @@ typedef struct {
     uint32_t seen_count, seen_capacity;
     bool out_of_memory;
 
-    uint32_t esp, low, own_low, root;
-    uint32_t stack_base, stack_size;
     uint64_t instructions, budget;
     enum reason reason;
     uint32_t unknown_address, unknown_size;
     bool inexact;
-
-    struct frame *frames, *chain;
-    uint32_t depth;          /* index of the top frame */
-    uint32_t low_depth, chain_count;
-    bool low_fresh;          /* the chain of the low-water mark still stands on the shadow stack */
 
     /* the reference mode */
     bool stepping;
@@ -127,28 +107,6 @@ static struct block *find_block(Probe *p, uint32_t address, uint32_t size)
     return NULL;
 }
 
-/* The index of the function that holds `address`, NO_FUNCTION outside all of them. */
-static uint32_t owner_of(const Probe *p, uint32_t address)
-{
-    uint32_t low = 0, high = p->function_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (p->functions[middle].start <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0 || address >= p->functions[low - 1].end)
-        return NO_FUNCTION;
-    return low - 1;
-}
-
-static bool is_entry(const Probe *p, uint32_t address, uint32_t owner)
-{
-    return owner == NO_FUNCTION || p->functions[owner].start == address;
-}
-
 /* Whether a call that arrived at an entry calls a function: code that calls the next instruction only reads
  * its own address, unless a function is known to begin there. */
 static bool is_callee(uint32_t address, uint32_t owner, uint32_t return_address)
@@ -162,90 +120,33 @@ static void stop(Probe *p, void *uc, enum reason reason)
     p->emu_stop(uc);
 }
 
-/* Copy the frames that stood at the low-water mark, before the first of them goes. */
-static void keep_chain(Probe *p)
-{
-    p->chain_count = p->low_depth + 1;
-    memcpy(p->chain, p->frames, p->chain_count * sizeof *p->chain);
-    p->low_fresh = false;
-}
-
-static void pop_frame(Probe *p)
-{
-    if (p->low_fresh && p->depth <= p->low_depth)
-        keep_chain(p);
-    p->depth--;
-}
-
-static void reach(Probe *p, uint32_t low, uint32_t owner)
-{
-    const struct frame *top = &p->frames[p->depth];
-
-    if (low < p->low) {
-        p->low = low;
-        p->low_depth = p->depth;
-        p->low_fresh = true;
-    }
-    if (owner == p->root && top->owner == p->root && top->esp >= low && top->esp - low > p->own_low)
-        p->own_low = top->esp - low;
-}
-
-/* Pop the frames that ESP has left behind; `returned_to` is where a return went, 0 for other transfers. A
- * helper such as __SEH_prolog4 or _chkstk returns with ESP below its entry value: its frame goes when
- * control is back at its return address, and the stack it leaves belongs to its caller. */
-static void settle(Probe *p, uint32_t returned_to)
-{
-    const struct frame *top = &p->frames[p->depth];
-
-    if (p->esp > top->esp) {
-        while (p->depth > 0 && p->esp > p->frames[p->depth].esp)
-            pop_frame(p);
-    } else if (p->depth > 0 && returned_to && returned_to == top->return_address) {
-        pop_frame(p);
-        reach(p, p->esp, owner_of(p, returned_to));
-    }
-}
-
-static bool push_frame(Probe *p, uint32_t function, uint32_t owner, uint32_t return_address)
-{
-    if (p->depth + 1 >= MAX_FRAMES)
-        return false;
-    p->frames[++p->depth] = (struct frame){
-        .function = function, .esp = p->esp, .return_address = return_address, .owner = owner};
-    return true;
-}
-
-static bool on_stack(const Probe *p, uint32_t esp)
-{
-    return esp - p->stack_base <= p->stack_size;
-}
-
 /* Whether ESP rose above a frame, or left the stack, inside a block that brought it back below: the reference
  * sees when, here only the highest value is known. */
-static bool loses_frame(const Probe *p, const struct block *done, uint32_t leaving, uint32_t low)
+static bool loses_frame(const struct shadow_stack *s, const struct block *done, uint32_t leaving, uint32_t low)
 {
-    int64_t peak = (int64_t)p->esp + done->peak;
-    uint32_t depth = p->depth;
+    int64_t peak = (int64_t)s->esp + done->peak;
+    uint32_t depth = s->depth;
 
     if (done->tail_peak && (int64_t)leaving + done->tail_peak > peak)
         peak = (int64_t)leaving + done->tail_peak;
-    if (peak > (int64_t)p->stack_base + p->stack_size)
+    if (peak > (int64_t)s->base + s->size)
         return true;
-    if (depth > 0 && peak > p->frames[depth].esp && low < p->frames[depth].esp)
+    if (depth > 0 && peak > s->frames[depth].esp && low < s->frames[depth].esp)
         return true;
-    while (depth > 0 && leaving > p->frames[depth].esp)
+    while (depth > 0 && leaving > s->frames[depth].esp)
         depth--;
-    return depth > 0 && peak > p->frames[depth].esp;
+    return depth > 0 && peak > s->frames[depth].esp;
 }
 
 /* Account for a block that ran to its end, now that control has arrived at `address`. */
 static void commit(Probe *p, void *uc, const struct block *done, uint32_t address, const struct block *next)
 {
-    uint32_t low = p->esp + (uint32_t)done->low;
-    uint32_t leaving = p->esp + (uint32_t)done->delta;
+    struct shadow_stack *s = &p->stack;
+    uint32_t low = s->esp + (uint32_t)done->low;
+    uint32_t leaving = s->esp + (uint32_t)done->delta;
 
     if (done->align) {
-        uint32_t aligned = ((p->esp + (uint32_t)done->align_at) & (0u - done->align)) + (uint32_t)done->aligned_low;
+        uint32_t aligned = ((s->esp + (uint32_t)done->align_at) & (0u - done->align)) + (uint32_t)done->aligned_low;
         if (aligned < low)
             low = aligned;
     }
@@ -255,21 +156,21 @@ static void commit(Probe *p, void *uc, const struct block *done, uint32_t addres
         if (leaving + (uint32_t)done->tail_low < low)
             low = leaving + (uint32_t)done->tail_low;
     }
-    if (__builtin_expect(!on_stack(p, low) || !on_stack(p, leaving), 0)) {
+    if (__builtin_expect(!on_stack(s, low) || !on_stack(s, leaving), 0)) {
         p->inexact = true; /* where in the block it left, only the reference can tell */
         stop(p, uc, REASON_STACK_LEFT);
         return;
     }
-    if (!done->exact || (done->rises && loses_frame(p, done, leaving, low)))
+    if (!done->exact || (done->rises && loses_frame(s, done, leaving, low)))
         p->inexact = true;
-    reach(p, low, done->function);
-    p->esp = leaving;
+    reach(s, low, done->function);
+    s->esp = leaving;
     uint32_t end = done->address + done->size;
     if (done->transfer == TRANSFER_CALL && next->entry && is_callee(address, next->function, end)) {
-        if (!push_frame(p, address, next->function, end))
+        if (!push_frame(s, address, next->function, end))
             stop(p, uc, REASON_FRAMES);
     } else {
-        settle(p, done->transfer == TRANSFER_RETURN ? address : 0);
+        settle(s, done->transfer == TRANSFER_RETURN ? address : 0);
     }
 }
 
@@ -327,11 +228,12 @@ static void on_block(void *uc, uint64_t address64, uint32_t size, void *user)
 static void on_instruction(void *uc, uint64_t address64, uint32_t size, void *user)
 {
     Probe *p = user;
+    struct shadow_stack *s = &p->stack;
     uint32_t address = (uint32_t)address64, esp = 0;
-    uint32_t owner = owner_of(p, address);
+    uint32_t owner = owner_of(s, address);
 
     p->reg_read(uc, p->esp_register, &esp);
-    if (!on_stack(p, esp)) {
+    if (!on_stack(s, esp)) {
         stop(p, uc, REASON_STACK_LEFT);
         return;
     }
@@ -341,21 +243,21 @@ static void on_instruction(void *uc, uint64_t address64, uint32_t size, void *us
         bool jumped = address != expected;
         bool called = false;
 
-        reach(p, esp, p->step_owner);
-        if (esp == p->esp - 4 && is_entry(p, address, owner) && is_callee(address, owner, expected)) {
+        reach(s, esp, p->step_owner);
+        if (esp == s->esp - 4 && is_entry(s, address, owner) && is_callee(address, owner, expected)) {
             uint32_t word = 0;
             p->mem_read(uc, esp, &word, sizeof word);
             called = word == expected;
         }
-        p->esp = esp;
+        s->esp = esp;
         if (called) {
-            if (!push_frame(p, address, owner, expected))
+            if (!push_frame(s, address, owner, expected))
                 stop(p, uc, REASON_FRAMES);
         } else {
-            settle(p, jumped ? address : 0);
+            settle(s, jumped ? address : 0);
         }
     }
-    p->esp = esp;
+    s->esp = esp;
     p->step_valid = true;
     p->step_address = address;
     p->step_size = size;
@@ -475,10 +377,8 @@ static void probe_dealloc(Probe *p)
     PyTypeObject *type = Py_TYPE(p);
 
     drop_blocks(p);
+    free_stack(&p->stack);
     free(p->table);
-    free(p->functions);
-    free(p->frames);
-    free(p->chain);
     free(p->seen);
     type->tp_free((PyObject *)p);
 }
@@ -502,9 +402,7 @@ static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     p->stepping = stepping;
     p->table_mask = 1023;
     p->table = calloc(p->table_mask + 1, sizeof *p->table);
-    p->frames = calloc(MAX_FRAMES, sizeof *p->frames);
-    p->chain = calloc(MAX_FRAMES, sizeof *p->chain);
-    if (!p->table || !p->frames || !p->chain) {
+    if (!p->table || !make_stack(&p->stack)) {
         Py_DECREF(p);
         return PyErr_NoMemory();
     }
@@ -523,13 +421,8 @@ static PyObject *probe_set_functions(Probe *p, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "functions must be pairs of 32-bit start and end addresses");
         return NULL;
     }
-    struct range *functions = malloc(size ? (size_t)size : 1);
-    if (!functions)
+    if (!set_functions(&p->stack, (const struct range *)data, (uint32_t)((size_t)size / sizeof(struct range))))
         return PyErr_NoMemory();
-    memcpy(functions, data, (size_t)size);
-    free(p->functions);
-    p->functions = functions;
-    p->function_count = (uint32_t)((size_t)size / sizeof *functions);
     drop_blocks(p);
     Py_RETURN_NONE;
 }
@@ -568,8 +461,8 @@ static PyObject *probe_add_block(Probe *p, PyObject *args)
     block.exact = exact;
     block.rises = block.peak || block.tail_peak;
     block.transfer = (uint8_t)transfer;
-    block.function = owner_of(p, block.address);
-    block.entry = is_entry(p, block.address, block.function);
+    block.function = owner_of(&p->stack, block.address);
+    block.entry = is_entry(&p->stack, block.address, block.function);
     block.active = block.low || block.delta || block.rises || block.opaque || block.align
         || block.transfer != TRANSFER_PLAIN || !exact;
     if (p->block_count >= MAX_BLOCKS && !start_over(p))
@@ -587,10 +480,10 @@ static PyObject *probe_forget(Probe *p, PyObject *Py_UNUSED(ignored))
 
 static PyObject *probe_begin(Probe *p, PyObject *args)
 {
-    uint32_t entry, esp, stack_base, stack_size;
+    uint32_t entry, esp, stack_base, stack_size, focus = 0;
     unsigned long long budget;
 
-    if (!PyArg_ParseTuple(args, "IIIIK", &entry, &esp, &stack_base, &stack_size, &budget))
+    if (!PyArg_ParseTuple(args, "IIIIK|I", &entry, &esp, &stack_base, &stack_size, &budget, &focus))
         return NULL;
     p->pending = &p->idle;
     p->idle.next = NULL;
@@ -599,20 +492,13 @@ static PyObject *probe_begin(Probe *p, PyObject *args)
     p->epoch++;
     p->seen_count = 0;
     p->out_of_memory = false;
-    p->esp = p->low = esp;
-    p->own_low = 0;
-    p->root = owner_of(p, entry);
-    p->stack_base = stack_base;
-    p->stack_size = stack_size;
+    p->stack.base = stack_base;
+    p->stack.size = stack_size;
+    begin_stack(&p->stack, entry, esp, focus);
     p->instructions = 0;
     p->budget = budget;
     p->reason = REASON_NONE;
     p->inexact = false;
-    p->depth = 0;
-    p->frames[0] = (struct frame){.function = entry, .esp = esp, .owner = p->root};
-    p->low_depth = 0;
-    p->low_fresh = true;
-    p->chain_count = 0;
     p->step_valid = false;
     Py_RETURN_NONE;
 }
@@ -625,8 +511,8 @@ static PyObject *probe_resume(Probe *p, PyObject *args)
     if (!PyArg_ParseTuple(args, "II", &esp, &address))
         return NULL;
     p->pending = &p->idle;
-    p->esp = esp;
-    settle(p, address);
+    p->stack.esp = esp;
+    settle(&p->stack, address);
     p->step_valid = false;
     Py_RETURN_NONE;
 }
@@ -639,42 +525,42 @@ static PyObject *probe_enter(Probe *p, PyObject *args)
     if (!PyArg_ParseTuple(args, "III", &function, &esp, &return_address))
         return NULL;
     p->pending = &p->idle;
-    reach(p, esp, 0); /* what was pushed for the call is the kernel's, no function's own */
-    p->esp = esp;
+    reach(&p->stack, esp, NOT_DRIVER);
+    p->stack.esp = esp;
     p->step_valid = false;
-    return PyBool_FromLong(push_frame(p, function, owner_of(p, function), return_address));
+    return PyBool_FromLong(push_frame(&p->stack, function, owner_of(&p->stack, function), return_address));
 }
 
 /* From here on the code runs on another stack, at lower addresses, which is not measured. Returns what
  * return_to_stack wants back. */
 static PyObject *probe_leave_stack(Probe *p, PyObject *args)
 {
+    struct shadow_stack *s = &p->stack;
     uint32_t base, size;
 
     if (!PyArg_ParseTuple(args, "II", &base, &size))
         return NULL;
-    if (p->low_fresh)
-        keep_chain(p);
-    p->low_fresh = false;
-    PyObject *state = Py_BuildValue("(IIIII)", p->low, p->root, p->stack_base, p->stack_size, p->depth);
-    p->low = 0; /* nothing is lower */
-    p->root = NO_FUNCTION - 1;
-    p->stack_base = base;
-    p->stack_size = size;
+    if (s->low_fresh)
+        keep_chain(s);
+    PyObject *state = Py_BuildValue("(IIII)", s->low, s->base, s->size, s->depth);
+    s->low = 0; /* nothing is lower */
+    s->base = base;
+    s->size = size;
     return state;
 }
 
 static PyObject *probe_return_to_stack(Probe *p, PyObject *args)
 {
-    uint32_t low, root, base, size, depth;
+    struct shadow_stack *s = &p->stack;
+    uint32_t low, base, size, depth;
 
-    if (!PyArg_ParseTuple(args, "(IIIII)", &low, &root, &base, &size, &depth))
+    if (!PyArg_ParseTuple(args, "(IIII)", &low, &base, &size, &depth))
         return NULL;
-    p->low = low;
-    p->root = root;
-    p->stack_base = base;
-    p->stack_size = size;
-    p->depth = depth < p->depth ? depth : p->depth;
+    while (s->depth > depth)
+        pop_frame(s);
+    s->low = low;
+    s->base = base;
+    s->size = size;
     p->pending = &p->idle;
     p->step_valid = false;
     Py_RETURN_NONE;
@@ -688,10 +574,10 @@ static PyObject *probe_cut(Probe *p, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "II|p", &low, &count, &exact))
         return NULL;
-    if (!exact || (p->pending->rises && loses_frame(p, p->pending, low, low)))
+    if (!exact || (p->pending->rises && loses_frame(&p->stack, p->pending, low, low)))
         p->inexact = true;
-    if (on_stack(p, low))
-        reach(p, low, p->pending == &p->idle ? p->step_owner : p->pending->function);
+    if (on_stack(&p->stack, low))
+        reach(&p->stack, low, p->pending == &p->idle ? p->step_owner : p->pending->function);
     else
         p->inexact = true;
     p->instructions += count;
@@ -727,11 +613,12 @@ static PyObject *probe_seen(Probe *p, PyObject *Py_UNUSED(ignored))
 
 static PyObject *probe_chain(Probe *p, PyObject *Py_UNUSED(ignored))
 {
-    if (p->low_fresh)
-        keep_chain(p);
-    PyObject *list = PyList_New((Py_ssize_t)p->chain_count);
-    for (uint32_t i = 0; list && i < p->chain_count; i++) {
-        PyObject *pair = Py_BuildValue("(II)", p->chain[i].function, p->chain[i].esp);
+    struct shadow_stack *s = &p->stack;
+
+    end_stack(s);
+    PyObject *list = PyList_New((Py_ssize_t)s->chain_count);
+    for (uint32_t i = 0; list && i < s->chain_count; i++) {
+        PyObject *pair = Py_BuildValue("(II)", s->chain[i].function, s->chain[i].esp);
         if (!pair) {
             Py_CLEAR(list);
             break;
@@ -739,6 +626,44 @@ static PyObject *probe_chain(Probe *p, PyObject *Py_UNUSED(ignored))
         PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
     }
     return list;
+}
+
+static PyObject *probe_marks(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    struct shadow_stack *s = &p->stack;
+
+    end_stack(s);
+    PyObject *list = PyList_New((Py_ssize_t)s->marked_count);
+    for (uint32_t i = 0; list && i < s->marked_count; i++) {
+        const struct mark *mark = &s->marks[s->marked[i]];
+        PyObject *item =
+            Py_BuildValue("(IIIN)", mark->function, mark->own, mark->depth, PyBool_FromLong(mark->is_over));
+        if (!item) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+    }
+    return list;
+}
+
+/* Of the run's own function: of its frame at the bottom, and of those that recursion makes. */
+static PyObject *get_own(PyObject *self, void *Py_UNUSED(unused))
+{
+    const struct shadow_stack *s = &((Probe *)self)->stack;
+    uint32_t owner = s->frames[0].owner, own = 0;
+
+    if (owner < s->function_count && s->marks[owner].function)
+        own = s->marks[owner].own;
+    for (uint32_t at = 0; at <= s->depth; at++)
+        if (s->frames[at].owner == owner && s->frames[at].esp - s->frames[at].own_low > own)
+            own = s->frames[at].esp - s->frames[at].own_low;
+    return PyLong_FromUnsignedLong(own);
+}
+
+static PyObject *get_focus_returned(PyObject *self, void *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(((Probe *)self)->stack.focus_returned);
 }
 
 static PyObject *get_u32(PyObject *self, void *offset)
@@ -791,9 +716,11 @@ static PyGetSetDef probe_getset[] = {
     {"hook", get_hook, NULL, NULL, NULL},
     {"reference_block_hook", get_reference_block_hook, NULL, NULL, NULL},
     {"user_data", get_user_data, NULL, NULL, NULL},
-    {"esp", get_u32, NULL, NULL, OFFSET(esp)},
-    {"low", get_u32, NULL, NULL, OFFSET(low)},
-    {"own", get_u32, NULL, NULL, OFFSET(own_low)},
+    {"esp", get_u32, NULL, NULL, OFFSET(stack.esp)},
+    {"low", get_u32, NULL, NULL, OFFSET(stack.low)},
+    {"own", get_own, NULL, NULL, NULL},
+    {"focus_depth", get_u32, NULL, NULL, OFFSET(stack.focus_best)},
+    {"focus_returned", get_focus_returned, NULL, NULL, NULL},
     {"instructions", get_instructions, NULL, NULL, NULL},
     {"exact", get_exact, NULL, NULL, NULL},
     {"pending", get_pending, NULL, NULL, NULL},
@@ -815,6 +742,7 @@ static PyMethodDef probe_methods[] = {
     {"take_reason", (PyCFunction)probe_take_reason, METH_NOARGS, NULL},
     {"seen", (PyCFunction)probe_seen, METH_NOARGS, NULL},
     {"chain", (PyCFunction)probe_chain, METH_NOARGS, NULL},
+    {"marks", (PyCFunction)probe_marks, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -37,6 +37,12 @@ class Probe:
     def own(self) -> int:
         """Bytes below its own entry ESP that the root function's own instructions reached."""
     @property
+    def focus_depth(self) -> int:
+        """Bytes below its own entry ESP that a frame of the focus reached, callees included; 0 without a focus."""
+    @property
+    def focus_returned(self) -> bool:
+        """Whether the frame of the focus that went deepest has been left."""
+    @property
     def instructions(self) -> int:
         """Instructions that ran to their end."""
     @property
@@ -76,18 +82,21 @@ class Probe:
         """
     def forget(self) -> None:
         """Forget every block, after code was changed."""
-    def begin(self, entry: int, esp: int, stack_base: int, stack_size: int, budget: int, /) -> None:
-        """Start a run of the function at `entry`, with ESP pointing at its return address."""
+    def begin(self, entry: int, esp: int, stack_base: int, stack_size: int, budget: int, focus: int = 0, /) -> None:
+        """Start a run of the function at `entry`, with ESP pointing at its return address.
+
+        With a `focus`, the entry of another function, the low-water mark and the chain are those of its frames.
+        """
     def resume(self, esp: int, address: int, /) -> None:
         """Go on at `address` after Python stood in for a function and set ESP."""
     def enter(self, function: int, esp: int, return_address: int, /) -> bool:
         """Account for a call that Python makes; False when the shadow stack is full."""
-    def leave_stack(self, base: int, size: int, /) -> tuple[int, int, int, int, int]:
+    def leave_stack(self, base: int, size: int, /) -> tuple[int, int, int, int]:
         """Stop measuring: code runs on another stack from here on, which lies at lower addresses.
 
         Returns what `return_to_stack` is to be given.
         """
-    def return_to_stack(self, state: tuple[int, int, int, int, int], /) -> None:
+    def return_to_stack(self, state: tuple[int, int, int, int], /) -> None:
         """Go on measuring the stack that `leave_stack` left."""
     def cut(self, low: int, count: int, exact: bool = True, /) -> None:
         """End the pending block early: `count` of its instructions ran and reached the ESP `low`.
@@ -102,6 +111,12 @@ class Probe:
         """Return the addresses of the blocks seen in this run, 32 bits each, in order of first execution."""
     def chain(self) -> list[tuple[int, int]]:
         """Return the frames at the low-water mark, outermost first: function entry and ESP at its entry."""
+    def marks(self) -> list[tuple[int, int, int, bool]]:
+        """Return what each function that ran reached in any of its frames, as (entry, own, depth, is over).
+
+        `own` and `depth` are bytes below the frame's entry ESP; `is over` tells whether the frame that went deepest
+        was left before the run ended.
+        """
 
 class Recorder:
     """The general registers before every instruction of a run; it must outlive its hook."""

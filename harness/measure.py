@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from stackemu.emu.code.instruction import REGISTER_NAMES
@@ -18,6 +18,7 @@ from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
 from stackemu.harness.bring_up import BringUp, bring_up, entry_root
+from stackemu.harness.contexts import RUNAWAY, Context, Visit, visits_of
 from stackemu.harness.explore import Attempt, Explorer, OpenBranch
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import residues
@@ -82,11 +83,28 @@ class FunctionRuns:
     """Every way that runs ended in which did not return, with the number of runs, the most frequent first."""
     open_branches: tuple[OpenBranch, ...] = ()
     """Branches that never went on to code not seen, where the task asked for them."""
+    visits: tuple[Visit, ...] = ()
+    """How deep the functions went that it called."""
 
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
         """Return the record of a function whose worker process died."""
         return cls(rva, None, reason=f"crashed: {reason}")
+
+    def joined(self, others: FunctionRuns) -> FunctionRuns:
+        """Return these runs with the figures of `others` where those are deeper."""
+        if self.best is None or others.best is None:
+            return self
+        own = max(self.own, others.own)
+        deepest = max((self, others), key=lambda runs: _rank(runs.best, own))
+        return replace(
+            self,
+            best=deepest.best,
+            chain=deepest.chain,
+            witness=deepest.witness,
+            own=own,
+            runs=self.runs + others.runs,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,8 @@ class Task:
     roles: tuple[Root, ...] = ()
     explain: bool = False
     """Whether to say what the code that was not reached waits for."""
+    contexts: tuple[Context, ...] = ()
+    """Runs of other functions to look at this one in; it is not run by itself then."""
 
 
 class Measurer:
@@ -123,6 +143,8 @@ class Measurer:
 
         A function that the kernel calls is run in each of its roles and in no other way.
         """
+        if task.contexts:
+            return self._in_contexts(task)
         function = task.function
         address = self._driver.image.base + function.rva
         ways: Sequence[Arguments | Root] = task.roles or (arguments_of(function.prototype),)
@@ -137,7 +159,7 @@ class Measurer:
         return FunctionRuns(
             rva=function.rva,
             best=best,
-            chain=tuple((self._name(share.function), share.bytes) for share in best.chain),
+            chain=self._chain(best),
             witness=source.label,
             own=own,
             runs=len(observations),
@@ -152,7 +174,35 @@ class Measurer:
             unmodelled=tuple(dict(_union(observation.unmodelled for observation in observations)).items()),
             endings=_endings(observations),
             open_branches=open_branches,
+            visits=visits_of(function.rva, address, variants, explorer.attempts),
         )
+
+    def _in_contexts(self, task: Task) -> FunctionRuns:
+        """Repeat runs of other functions, with the figures of this one's deepest frame."""
+        runs = []
+        for context in task.contexts:
+            with self._from_the_start((context.way,)):
+                observation = self._machine.call(
+                    context.caller,
+                    context.source,
+                    context.way,
+                    alignment=context.alignment,
+                    budget=self._settings.budget,
+                    focus=task.function.rva,
+                )
+            runs.append((observation, self._label(context)))
+        own = max(observation.own for observation, _ in runs)
+        best, witness = max(runs, key=lambda run: _rank(run[0], own))
+        return FunctionRuns(task.function.rva, best, self._chain(best), witness, own, len(runs))
+
+    def _label(self, context: Context) -> str:
+        """Return a text that names the run of another function: its name, its role and its input."""
+        name = self._name(self._driver.image.base + context.caller)
+        role = f" as {context.way.role}" if isinstance(context.way, Root) else ""
+        return f"in {name}{role}: {context.source.label}"
+
+    def _chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
+        return tuple((self._name(share.function), share.bytes) for share in observation.chain)
 
     def _explore(self, rva: int, variants: Sequence[tuple[Arguments | Root, int]]) -> Explorer:
         budget = self._settings.budget
@@ -231,9 +281,6 @@ def breaches(observations: Sequence[Observation], pops: int | None, restored: fr
     return tuple(found)
 
 
-_RUNAWAY = (Outcome.BUDGET, Outcome.OVERFLOW)
-
-
 def representative(observations: Sequence[Observation]) -> tuple[Observation, int]:
     """Return the run to report and the deepest own of all runs, in bytes.
 
@@ -241,10 +288,16 @@ def representative(observations: Sequence[Observation]) -> tuple[Observation, in
     a recursion may have no end, which says nothing about the driver; they count when there are no others.
     Among the runs as deep as that own, one that returned is preferred, then the deepest.
     """
-    settled = [one for one in observations if one.outcome not in _RUNAWAY] or observations
+    settled = [one for one in observations if one.outcome not in RUNAWAY] or observations
     own = max(one.own for one in settled)
-    deep_enough = [one for one in settled if one.depth >= own]
-    return max(deep_enough, key=lambda one: (one.outcome is Outcome.RETURNED, one.depth)), own
+    return max(settled, key=lambda one: _rank(one, own)), own
+
+
+def _rank(observation: Observation | None, own: int) -> tuple[bool, bool, int]:
+    """Return what the run to report is the greatest of: as deep as `own`, one that returned, the deepest."""
+    if observation is None:
+        return False, False, 0
+    return observation.depth >= own, observation.outcome is Outcome.RETURNED, observation.depth
 
 
 def _endings(observations: Sequence[Observation]) -> tuple[tuple[str, int], ...]:

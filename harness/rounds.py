@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from stackemu.emu.kernel.roots import Root
+from stackemu.emu.observation import Outcome
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.bring_up import entry_root
+from stackemu.harness.contexts import Figures, deeper_contexts
 from stackemu.harness.measure import FunctionRuns, Task
 from stackemu.harness.session import Driver
 from stackemu.harness.workers import WorkerPool
@@ -48,7 +50,29 @@ def measure_in_rounds(
         roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
     left = [Task(function, (), explain) for function in functions if function.rva not in runs]
     _measure(pool, left, runs, len(functions), on_progress)
+    _look_into_callers(driver, functions, pool, runs)
     return runs
+
+
+def _look_into_callers(
+    driver: Driver, functions: Sequence[Function], pool: WorkerPool, runs: dict[int, FunctionRuns]
+) -> None:
+    """Where a function went deeper in a run of its callers than in its own, let the deeper figures count."""
+    base = driver.image.base
+    measured = {
+        base + rva: Figures(one.own, one.best.depth, one.best.outcome is Outcome.RETURNED)
+        for rva, one in runs.items()
+        if one.best is not None
+    }
+    visits = [visit for rva in sorted(runs) for visit in runs[rva].visits]
+    contexts = deeper_contexts(visits, measured)
+    tasks = [
+        Task(function, contexts=contexts[base + function.rva])
+        for function in functions
+        if base + function.rva in contexts
+    ]
+    for task, found in pool.measure(tasks):
+        runs[task.function.rva] = runs[task.function.rva].joined(found)
 
 
 def _measure(

@@ -243,3 +243,45 @@ def test_what_a_helper_leaves_to_a_tail_called_function_is_not_the_first_ones_ow
     functions = {0x1000: "eb 0e", 0x1010: "e8 0b 00 00 00 83 c4 40 c3", 0x1020: "5a 83 ec 40 52 c3"}
     observation = _machine(functions, mode).call(0x1000, SOURCE)
     assert (observation.outcome, observation.own, observation.depth) == (Outcome.RETURNED, 0, 68)
+
+
+# outer: push eax; call inner (20); pop eax; ret. inner (20): push eax; call leaf; call leaf; pop eax; ret.
+# leaf (40): sub esp, 64; add esp, 64; ret
+NESTED = {
+    0x1000: "50 e8 1a 00 00 00 58 c3",
+    0x1020: "50 e8 1a 00 00 00 e8 15 00 00 00 58 c3",
+    0x1040: "83 ec 40 83 c4 40 c3",
+}
+
+
+def test_every_function_that_ran_has_its_mark(mode: Mode) -> None:
+    observation = _machine(NESTED, mode).call(0x1000, SOURCE)
+    marks = {mark.function - BASE: (mark.own, mark.depth, mark.is_over) for mark in observation.marks}
+    assert marks == {0x1000: (8, 8 + 8 + 64, True), 0x1020: (8, 8 + 64, True), 0x1040: (64, 64, True)}
+
+
+def test_the_frame_that_a_fault_cut_short_is_not_over(mode: Mode) -> None:
+    # outer: call inner; ret. inner: push eax; mov eax, [0]
+    machine = _machine({0x1000: "e8 1b 00 00 00 c3", 0x1020: "50 a1 00 00 00 00"}, mode)
+    marks = {mark.function - BASE: mark for mark in machine.call(0x1000, SOURCE).marks}
+    assert (marks[0x1020].own, marks[0x1020].is_over) == (4, False)
+
+
+def test_with_a_focus_the_figures_are_those_of_one_function(mode: Mode) -> None:
+    observation = _machine(NESTED, mode).call(0x1000, SOURCE, focus=0x1020)
+    assert (observation.outcome, observation.own, observation.depth) == (Outcome.RETURNED, 8, 72)
+    assert [(share.function - BASE, share.bytes) for share in observation.chain] == [(0x1020, 8), (0x1040, 64)]
+
+
+def test_of_several_frames_of_the_focus_the_deepest_counts(mode: Mode) -> None:
+    # outer: mov eax, 16; call callee; mov eax, 64; call callee; mov eax, 32; call callee; ret
+    # callee: sub esp, eax; add esp, eax; ret
+    calls = {16: 0x100A, 64: 0x1014, 32: 0x101E}
+    code = "".join(f"b8 {n:02x} 00 00 00 e8 {0x1040 - end:02x} 00 00 00 " for n, end in calls.items()) + "c3"
+    observation = _machine({0x1000: code, 0x1040: "29 c4 01 c4 c3"}, mode).call(0x1000, SOURCE, focus=0x1040)
+    assert (observation.own, observation.depth, len(observation.chain)) == (64, 64, 1)
+
+
+def test_a_focus_that_never_runs_has_no_chain(mode: Mode) -> None:
+    observation = _machine({0x1000: "c3", 0x1020: "50 58 c3"}, mode).call(0x1000, SOURCE, focus=0x1020)
+    assert (observation.own, observation.depth, observation.chain) == (0, 0, ())
