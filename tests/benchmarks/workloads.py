@@ -6,14 +6,15 @@ the emulator; the depth of each is derived by hand from its listing.
 
 from __future__ import annotations
 
+import importlib.util
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stackemu.emu.image import DEFAULT_BASE, Image, Section
 from stackemu.emu.kernel.exports import find_api
-from stackemu.harness.session import open_driver
+from stackemu.harness.session import Driver, open_driver
 
 PASSTHROUGH = Path(__file__).resolve().parents[2] / "drivers" / "passthrough.sys"
 _CODE = 0x1000
@@ -144,14 +145,32 @@ main:
     5b                  pop ebx
     c3                  ret
 """
-_CALL_DRIVER_DISTANCE_END = 0x19
+
+# EBX 4, return address 8. The function: EBP, ECX, EBX, ESI, EDI 28; two words for an import 36, return address 40.
+_CALL_WINDIVERT = """
+main:
+    53                  push ebx
+    bb {count}          mov ebx, count
+    b8 {data}           mov eax, data
+    e8 {distance}       call the function
+    4b                  dec ebx
+    75 f3               jnz mov eax, data
+    5b                  pop ebx
+    c3                  ret
+"""
+_WINDIVERT_FUNCTION = 0x11AA
+"""RVA in WinDivert32.sys 1.3: removes the filters and sublayers of one handle; EAX points to it."""
+
+
+_POPS_BESIDES = {"FwpsCalloutUnregisterByKey0": 4}
+"""What the export table does not know and a workload calls: here the pointer to a GUID (fwpsk.h)."""
 
 
 def workloads() -> list[Workload]:
     """Return all workloads; each runs for some tenths of a second."""
     return [
         _program("call-heavy", _CALL_HEAVY, 1_000_000, 36),
-        _driver("driver", 50_000),
+        *_drivers(),
         _program("string-heavy", _STRING_HEAVY, 20_000, 520),
         _program("deep-recursion", _DEEP_RECURSION, 5_000, 12 + 399 * 24 + 16),
         _program("tight-loop", _TIGHT_LOOP, 80_000_000, 0),
@@ -179,29 +198,38 @@ def _program(name: str, listing: str, count: int, depth: int) -> Workload:
     return Workload(name, image, _ranges(starts, DEFAULT_BASE + _CODE, len(code)), _CODE, depth)
 
 
-def _driver(name: str, count: int) -> Workload:
-    """Return passthrough.sys's deepest chain of calls, compiled code throughout, in a loop.
+def _drivers() -> Iterator[Workload]:
+    """Yield compiled code in a loop: passthrough.sys's deepest chain of calls, and a function of MSVC's."""
+    driver = open_driver(PASSTHROUGH)
+    function = next(one for one in driver.functions if one.name == "PtPostOperationPassThrough")
+    # 460: the README's table, measured with emulated kernel functions.
+    yield _driver("driver", driver, _CALL_DRIVER, function.rva, 50_000, 24 + 460)
+    windivert = importlib.util.find_spec("pydivert")
+    if windivert is not None and windivert.origin is not None:
+        path = Path(windivert.origin).parent / "windivert_dll" / "WinDivert32.sys"
+        yield _driver("driver-windivert", open_driver(path), _CALL_WINDIVERT, _WINDIVERT_FUNCTION, 100_000, 40)
+
+
+def _driver(name: str, driver: Driver, listing: str, function: int, count: int, depth: int) -> Workload:
+    """Return a loop over the driver's function at the RVA `function`.
 
     What it imports becomes native code that succeeds and pops, so that only emulated time is measured.
     """
-    driver = open_driver(PASSTHROUGH)
     image = driver.image
-    function = next(one for one in driver.functions if one.name == "PtPostOperationPassThrough")
     added = -(-image.size // 0x1000) * 0x1000
     stubs, slots, stub_starts = bytearray(), {}, []
     for entry in image.imports:
         api = find_api(entry.library, entry.name)
-        pops = api.pops if api is not None else None
-        if pops is None:
-            raise ValueError(f"nobody knows what {entry.label} pops")
+        pops = (api.pops if api is not None else None) or _POPS_BESIDES.get(entry.label, 0)
         slots[entry.slot] = image.base + added + len(stubs)
         stub_starts.append(len(stubs))
         stubs += bytes.fromhex("31 c0 c2") + struct.pack("<H", pops)  # xor eax, eax; ret pops
     entry_rva = added + len(stubs)
     data_rva = added + 0x1000
-    distance = function.rva - (entry_rva + _CALL_DRIVER_DISTANCE_END)
-    code, _ = _assemble(_CALL_DRIVER, count=count, data=image.base + data_rva, distance=distance)
-    # FLT_CALLBACK_DATA: Iopb at 8; FLT_RELATED_OBJECTS: FileObject at 16. All else zeros: a successful create.
+    code, _ = _assemble(listing, count=count, data=image.base + data_rva, distance=0)
+    end = code.index(b"\xe8\0\0\0\0") + 5
+    code, _ = _assemble(listing, count=count, data=image.base + data_rva, distance=function - (entry_rva + end))
+    # For passthrough's FLT_CALLBACK_DATA: Iopb at 8; FLT_RELATED_OBJECTS: FileObject at 16. All else zeros: a successful create.
     data = struct.pack("<5I", 0, 0, image.base + data_rva + 0x100, 0, image.base + data_rva + 0x200) + bytes(0x400)
     sections = [replace(section, data=_patched(section, slots)) for section in image.sections]
     sections.append(Section("code", added, bytes(stubs) + code, writable=False, executable=True, discardable=False))
@@ -209,8 +237,7 @@ def _driver(name: str, count: int) -> Workload:
     start = image.base + added
     functions = [*driver.function_ranges(), *_ranges([*stub_starts, len(stubs)], start, len(stubs) + len(code))]
     extended = replace(image, size=data_rva + len(data), sections=tuple(sections), imports=())
-    # 460: the README's table, measured with emulated kernel functions.
-    return Workload(name, extended, functions, entry_rva, 24 + 460)
+    return Workload(name, extended, functions, entry_rva, depth)
 
 
 def _patched(section: Section, words: dict[int, int]) -> bytes:
