@@ -166,8 +166,6 @@ class KernelHost:
         """Let the driver's handlers see a fault; returns the address where one of them goes on."""
         if fault.status is None:
             raise Stop(fault.outcome, fault.why)
-        if not self._probe.enter(self._dispatcher, self._get("ESP"), self._dispatcher):
-            raise Stop(Outcome.OVERFLOW, "calls nested too deep")
         exception = ExceptionRaised(fault.status, fault.address, fault.information)
         return self._dispatch(exception, Stop(fault.outcome, fault.why))
 
@@ -178,6 +176,8 @@ class KernelHost:
             Stop: `ending`, when nobody handles the exception or its records find no room.
             _Left: a handler took it.
         """
+        if not self._probe.enter(self._dispatcher, self._get("ESP"), self._dispatcher, False):
+            raise Stop(Outcome.OVERFLOW, "calls nested too deep")
         try:
             registers = dispatch(self.context(), exception)
         except BadAddress as bad:

@@ -44,6 +44,12 @@ enum reason {
 
 #define MAX_BLOCKS (1u << 19) /* 60 MiB */
 
+#define MAX_CALLS 4096u
+
+struct call {
+    uint32_t return_address, function;
+};
+
 struct block {
     uint32_t address, size;
     uint32_t count;          /* instructions */
@@ -81,6 +87,8 @@ typedef struct {
     uint32_t epoch;
     uint32_t *seen;
     uint32_t seen_count, seen_capacity;
+    struct call calls[MAX_CALLS]; /* some more than once: a pair is noted whenever the callee changes */
+    uint32_t call_count;
     bool out_of_memory;
 
     uint64_t instructions, budget;
@@ -210,6 +218,8 @@ static void on_block(void *uc, uint64_t address64, uint32_t size, void *user)
         done->next_address = address;
         done->next_size = size;
         done->next = next;
+        if (done->transfer == TRANSFER_CALL && next->entry && p->call_count < MAX_CALLS)
+            p->calls[p->call_count++] = (struct call){done->address + done->size, address};
     }
     p->instructions += done->count;
     p->pending = next;
@@ -521,14 +531,19 @@ static PyObject *probe_resume(Probe *p, PyObject *args)
 static PyObject *probe_enter(Probe *p, PyObject *args)
 {
     uint32_t function, esp, return_address;
+    int is_call = true;
 
-    if (!PyArg_ParseTuple(args, "III", &function, &esp, &return_address))
+    if (!PyArg_ParseTuple(args, "III|p", &function, &esp, &return_address, &is_call))
         return NULL;
     p->pending = &p->idle;
     reach(&p->stack, esp, NOT_DRIVER);
     p->stack.esp = esp;
     p->step_valid = false;
-    return PyBool_FromLong(push_frame(&p->stack, function, owner_of(&p->stack, function), return_address));
+    if (!push_frame(&p->stack, function, owner_of(&p->stack, function), return_address))
+        Py_RETURN_FALSE;
+    if (!is_call)
+        detach(&p->stack);
+    Py_RETURN_TRUE;
 }
 
 /* From here on the code runs on another stack, at lower addresses, which is not measured. Returns what
@@ -666,6 +681,23 @@ static PyObject *get_focus_returned(PyObject *self, void *Py_UNUSED(unused))
     return PyBool_FromLong(((Probe *)self)->stack.focus_returned);
 }
 
+static PyObject *probe_take_calls(Probe *p, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *list = PyList_New((Py_ssize_t)p->call_count);
+
+    for (uint32_t i = 0; list && i < p->call_count; i++) {
+        PyObject *pair = Py_BuildValue("(II)", p->calls[i].return_address, p->calls[i].function);
+        if (!pair) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+    }
+    if (list)
+        p->call_count = 0;
+    return list;
+}
+
 static PyObject *get_u32(PyObject *self, void *offset)
 {
     return PyLong_FromUnsignedLong(*(uint32_t *)((char *)self + (uintptr_t)offset));
@@ -742,6 +774,7 @@ static PyMethodDef probe_methods[] = {
     {"take_reason", (PyCFunction)probe_take_reason, METH_NOARGS, NULL},
     {"seen", (PyCFunction)probe_seen, METH_NOARGS, NULL},
     {"chain", (PyCFunction)probe_chain, METH_NOARGS, NULL},
+    {"take_calls", (PyCFunction)probe_take_calls, METH_NOARGS, NULL},
     {"marks", (PyCFunction)probe_marks, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

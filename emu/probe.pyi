@@ -89,8 +89,13 @@ class Probe:
         """
     def resume(self, esp: int, address: int, /) -> None:
         """Go on at `address` after Python stood in for a function and set ESP."""
-    def enter(self, function: int, esp: int, return_address: int, /) -> bool:
-        """Account for a call that Python makes; False when the shadow stack is full."""
+    def enter(self, function: int, esp: int, return_address: int, is_call: bool = True, /) -> bool:
+        """Account for a call that Python makes; False when the shadow stack is full.
+
+        `is_call` False: the function on top did not ask for it, as when it raised an exception.
+        """
+    def take_calls(self) -> list[tuple[int, int]]:
+        """Return (address behind the call, entry called) of calls seen for the first time since the last time."""
     def leave_stack(self, base: int, size: int, /) -> tuple[int, int, int, int]:
         """Stop measuring: code runs on another stack from here on, which lies at lower addresses.
 

@@ -2,7 +2,8 @@
  *
  * A frame is pushed when control arrives at a function by a call, and popped when ESP rises above its value at the
  * function's entry. What each function reached in any of its frames is its mark: `own` by its own instructions,
- * `depth` with its callees, both in bytes below ESP at the entry.
+ * `depth` with its callees, both in bytes below ESP at the entry. Exception handlers run on top of the function that
+ * raised without being called by it: they count in the whole run, not in its mark.
  *
  * With a focus the low-water mark and its chain are those of the frames of one function instead of the whole run's. */
 #pragma once
@@ -45,6 +46,7 @@ struct shadow_stack {
     uint32_t depth;          /* index of the top frame */
     uint32_t esp, low;
     uint32_t low_depth, chain_count;
+    uint32_t detached;       /* index of the lowest frame that no function below it called, 0: none stands */
     bool low_fresh;          /* the chain of the low-water mark still stands on the shadow stack */
     uint32_t base, size;     /* of the stack */
 
@@ -135,7 +137,9 @@ static void pop_frame(struct shadow_stack *s)
     if (s->depth == s->focus_depth)
         leave_focus(s, true);
     mark_frame(s, top, true);
-    if (top->low < below->low && on_stack(s, below->esp)) /* not from the stack of a callout to its caller's */
+    if (s->depth == s->detached)
+        s->detached = 0;
+    else if (top->low < below->low && on_stack(s, below->esp)) /* not from a callout's stack to its caller's */
         below->low = top->low;
     s->depth--;
 }
@@ -145,7 +149,7 @@ static inline void reach(struct shadow_stack *s, uint32_t low, uint32_t owner)
 {
     struct frame *top = &s->frames[s->depth];
 
-    if (low < s->low) {
+    if (low < s->low && (!s->focus || s->focus_depth >= s->detached)) {
         s->low = low;
         s->low_depth = s->depth;
         s->low_fresh = true;
@@ -172,6 +176,13 @@ static void settle(struct shadow_stack *s, uint32_t returned_to)
         pop_frame(s);
         reach(s, s->esp, owner_of(s, returned_to));
     }
+}
+
+/* The frame on top was not called by the function below it. */
+static void detach(struct shadow_stack *s)
+{
+    if (!s->detached)
+        s->detached = s->depth;
 }
 
 static bool push_frame(struct shadow_stack *s, uint32_t function, uint32_t owner, uint32_t return_address)
@@ -202,6 +213,7 @@ static void begin_stack(struct shadow_stack *s, uint32_t entry, uint32_t esp, ui
     s->depth = 0;
     s->frames[0] =
         (struct frame){.function = entry, .esp = esp, .owner = owner_of(s, entry), .low = esp, .own_low = esp};
+    s->detached = 0;
     s->low_depth = 0;
     s->low_fresh = !focus;
     s->chain_count = 0;
@@ -220,7 +232,7 @@ static void end_stack(struct shadow_stack *s)
         leave_focus(s, false);
     for (uint32_t at = s->depth + 1; at-- > 0;) {
         mark_frame(s, &s->frames[at], at == 0);
-        if (at > 0 && s->frames[at].low < s->frames[at - 1].low)
+        if (at > 0 && at != s->detached && s->frames[at].low < s->frames[at - 1].low)
             s->frames[at - 1].low = s->frames[at].low;
     }
 }
