@@ -15,7 +15,6 @@ _MFD_EXEC = 0x10
 """memfd_create(2): the file may be executed, also where vm.memfd_noexec makes that the exception."""
 
 _TRACE_OPTIONS = ptrace.O_EXITKILL | ptrace.O_TRACESYSGOOD
-_STANDARD_STREAMS = range(3)
 
 
 def launch(address: int) -> int:
@@ -75,7 +74,7 @@ def _spawn(file: int) -> int:
             f"/proc/self/fd/{file}",
             ["native"],
             {},
-            file_actions=[(os.POSIX_SPAWN_CLOSE, stream) for stream in _STANDARD_STREAMS if _is_open(stream)],
+            file_actions=[(os.POSIX_SPAWN_CLOSE, inherited) for inherited in _inheritable()],
             setpgroup=0,
             setsigmask=(),
             setsigdef=(signal.SIGTRAP, signal.SIGINT),
@@ -86,12 +85,14 @@ def _spawn(file: int) -> int:
         raise StartError(f"a 32-bit program from memory cannot be executed: {error.strerror}") from error
 
 
-def _is_open(stream: int) -> bool:
-    try:
-        os.fstat(stream)
-    except OSError:
-        return False
-    return True
+def _inheritable() -> list[int]:
+    """Return this process's files that a new program would keep."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile: the directory's own, or another thread's
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _attach(pid: int) -> None:

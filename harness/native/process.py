@@ -88,9 +88,7 @@ class NativeProcess:
     @property
     def pid(self) -> int:
         """The process id."""
-        if self._pid is None:
-            raise NativeError("the native process is closed")
-        return self._pid
+        return self._require_open()
 
     def map(self, address: int, size: int) -> None:
         """Map zeroed memory over the `size` bytes from `address`, replacing what was there.
@@ -128,7 +126,7 @@ class NativeProcess:
     def read(self, address: int, size: int) -> bytes:
         """Return `size` bytes of the process's memory."""
         try:
-            content = os.pread(self._memory, size, address)
+            content = os.pread(self._file, size, address)
         except OSError as error:
             raise UnmappedError(f"{address:#x} is not mapped: {error.strerror}") from error
         if len(content) != size:
@@ -138,7 +136,7 @@ class NativeProcess:
     def write(self, address: int, content: bytes) -> None:
         """Put `content` into the process's memory."""
         try:
-            written = os.pwrite(self._memory, content, address)
+            written = os.pwrite(self._file, content, address)
         except OSError as error:
             raise UnmappedError(f"{address:#x} is not mapped: {error.strerror}") from error
         if written != len(content):
@@ -147,10 +145,12 @@ class NativeProcess:
     @property
     def registers(self) -> Registers:
         """The general registers."""
+        self._require_open()
         return self._registers.read()
 
     @registers.setter
     def registers(self, registers: Registers) -> None:
+        self._require_open()
         self._registers.write(registers)
 
     def reset_floating_point(self) -> None:
@@ -170,13 +170,25 @@ class NativeProcess:
         With `collapse`, a step that leaves both EIP and ESP as they were adds no pair: a `rep` instruction then has
         one pair however often it iterates, and a jump to itself none. `limit` counts steps in any case.
         """
+        pid = self.pid
         if not self._confined:
             raise NativeError("code runs only in a confined process: call confine() first")
         stop_at = frozenset(stop_addresses)
         if limit == 1:  # not worth moving anybody
             return self._stepper.run(limit, stop_at, collapse=collapse)
-        with on_one_processor(self.pid):
+        with on_one_processor(pid):
             return self._stepper.run(limit, stop_at, collapse=collapse)
+
+    def _require_open(self) -> int:
+        if self._pid is None:
+            raise NativeError("the native process is closed")
+        return self._pid
+
+    @property
+    def _file(self) -> int:
+        """The file that is the process's memory (proc(5), /proc/pid/mem)."""
+        self._require_open()
+        return self._memory
 
     def _prepare(self, memory: int, cpu_seconds: int) -> None:
         """Leave nothing of the program but its own page, where the kernel put a stack and the vdso beside it."""

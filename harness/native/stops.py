@@ -38,10 +38,10 @@ class Stepped:
 class Signal:
     """The processor refused the instruction at EIP, or trapped after it; nothing was delivered to the process.
 
-    `number` is the signal that Linux makes of the exception: SIGSEGV (page fault, general protection), SIGBUS, SIGILL,
-    SIGFPE, SIGTRAP (`int3`, `int1`: EIP is behind it). `code` is its si_code (sigaction(2)). `address` is what the
-    instruction touched at a page fault, the instruction's own address at SIGILL and SIGFPE, and None where the
-    exception has none: a privileged instruction's general protection fault is SIGSEGV with `code` SI_KERNEL.
+    `number` is the signal that Linux makes of the exception: SIGSEGV (page fault, general protection), SIGBUS,
+    SIGILL, SIGFPE, SIGTRAP (`int3`, `int1`: EIP is behind it). `code` is its si_code (sigaction(2)). `address` is
+    what the instruction touched at a page fault, its own address at SIGILL and SIGFPE, and None where the exception
+    has none: a privileged instruction's general protection fault is SIGSEGV with `code` SI_KERNEL.
     """
 
     number: int
