@@ -28,3 +28,9 @@ class NothingMeasuredError(StackemuError):
     """The run ended without one measurement."""
 
     exit_code = 3
+
+
+class CheckFailedError(StackemuError):
+    """The command did its work, and what it found is not as it should be."""
+
+    exit_code = 1

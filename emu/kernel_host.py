@@ -80,6 +80,10 @@ class KernelHost:
         self._levels: list[int] = []
         """ESP of the driver where the kernel was entered, for the run itself and each callback."""
         self.guesses: list[tuple[int, int]] = []
+        self.callbacks: dict[tuple[int, int, int], None] = {}
+        """Callbacks made: the address behind the call of the kernel function, the callback, words of arguments."""
+        self._serving = 0
+        """The address behind the call of the kernel function that is being served, 0 while none is."""
         """Calls of functions nobody knows, as (address behind the call, bytes popped)."""
         self.journal: Journal | None = None
         """Where kernel calls are written down, for those who follow values through a run."""
@@ -91,6 +95,8 @@ class KernelHost:
         self._stops = 0
         self._levels.clear()
         self.guesses = []
+        self.callbacks = {}
+        self._serving = 0
 
     @property
     def calls(self) -> int:
@@ -178,6 +184,7 @@ class KernelHost:
         """
         if not self._probe.enter(self._dispatcher, self._get("ESP"), self._dispatcher, False):
             raise Stop(Outcome.OVERFLOW, "calls nested too deep")
+        self._serving = 0
         try:
             registers = dispatch(self.context(), exception)
         except BadAddress as bad:
@@ -206,9 +213,11 @@ class KernelHost:
             return_address=return_address,
         )
         self._calls += 1
+        outer, self._serving = self._serving, return_address
         if self.journal is not None:
             call.source = self.journal.begin(call)
         self._perform(call, esp)
+        self._serving = outer
         if self.journal is not None:
             self.journal.end()
         pops = stub.pops
@@ -293,6 +302,7 @@ class KernelHost:
             Stop: the run is over.
         """
         image = self._kernel.image
+        self.callbacks[self._serving, address, len(arguments)] = None
         if not image.is_code(address - image.base) and self._stubs.index_at(address) is None:
             return self.context().draw()
         if len(self._levels) >= MAX_LEVELS:

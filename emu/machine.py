@@ -147,6 +147,10 @@ class Machine:
         reference = self._single_stepping()
         return reference.call(rva, source, arguments, alignment=alignment, budget=budget, focus=focus)
 
+    def take_calls(self) -> list[tuple[int, int]]:
+        """Return (address behind the call, entry called) of calls seen for the first time since the last time."""
+        return self._probe.take_calls()
+
     def keep(self) -> None:
         """Make what the last run left behind what later runs start from: memory, and the kernel's own state."""
         self._space.keep()
@@ -330,6 +334,7 @@ class Machine:
             # What is remembered of a block is wrong once its code has been rewritten.
             exact=probe.exact and not self._space.code_changed,
             result=engine.reg_read(x86_const.UC_X86_REG_EAX) if came_back else None,
+            callbacks=tuple(self._host.callbacks),
             calls=self._host.calls,
             roots=tuple(records.roots),
             notes=tuple(records.notes),

@@ -66,6 +66,8 @@ class Observation:
     """EAX when the function returned."""
     marks: tuple[Mark, ...] = ()
     """What every function that ran reached, the one that was called among them."""
+    callbacks: tuple[tuple[int, int, int], ...] = ()
+    """Callbacks that kernel functions made, as (address behind the call of the kernel function, callback, words)."""
     calls: int = 0
     """Calls of kernel functions, which are numbered from 0 in the order of the run."""
     roots: tuple[Root, ...] = ()

@@ -85,6 +85,10 @@ class FunctionRuns:
     """Branches that never went on to code not seen, where the task asked for them."""
     visits: tuple[Visit, ...] = ()
     """How deep the functions went that it called."""
+    calls: frozenset[tuple[int, int]] = frozenset()
+    """Calls seen, as (address behind the call, entry called); a call that earlier runs had shown may be missing."""
+    callbacks: frozenset[tuple[int, int, int]] = frozenset()
+    """Callbacks that kernel functions made: the address behind their call, the callback, words of arguments."""
 
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
@@ -115,6 +119,8 @@ class Task:
     roles: tuple[Root, ...] = ()
     explain: bool = False
     """Whether to say what the code that was not reached waits for."""
+    alignment: int = 0
+    """How far below a multiple of 64 ESP stands at the entry when callees realign the most; tried besides 0."""
     contexts: tuple[Context, ...] = ()
     """Runs of other functions to look at this one in; it is not run by itself then."""
 
@@ -148,7 +154,8 @@ class Measurer:
         function = task.function
         address = self._driver.image.base + function.rva
         ways: Sequence[Arguments | Root] = task.roles or (arguments_of(function.prototype),)
-        alignments = [-residue % 64 for residue in residues(self._model.heights(address))]
+        realigning = [-residue % 64 for residue in residues(self._model.heights(address))]
+        alignments = dict.fromkeys((*realigning, task.alignment))
         variants = [(way, alignment) for way in ways for alignment in alignments]
         with self._from_the_start(ways):
             explorer = self._explore(function.rva, variants)
@@ -175,6 +182,8 @@ class Measurer:
             endings=_endings(observations),
             open_branches=open_branches,
             visits=visits_of(function.rva, address, variants, explorer.attempts),
+            calls=frozenset(self._machine.take_calls()),
+            callbacks=frozenset().union(*(observation.callbacks for observation in observations)),
         )
 
     def _in_contexts(self, task: Task) -> FunctionRuns:

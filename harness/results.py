@@ -31,6 +31,13 @@ class DriverInfo(msgspec.Struct, frozen=True, kw_only=True):
     symbols: SymbolsInfo
 
 
+class ChainFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """One frame on the stack, at the low-water mark or on the worst path, with its share of the depth."""
+
+    function: str
+    bytes: int
+
+
 class StaticFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What the code says. `own` and `bound` are None when they are no constant; `open` says why."""
 
@@ -43,18 +50,13 @@ class StaticFigures(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "data flow"
     findings: tuple[str, ...] = ()
     """Disagreements worth a look: between paths at a join, or with FPO and S_FRAMEPROC records."""
+    path: tuple[ChainFrame, ...] = ()
+    """The frames of the worst path that the bound was found on; their shares add up to it."""
 
     @property
     def own_open(self) -> tuple[str, ...]:
         """Return the reasons of `open` that speak of own, those of the bound alone left out."""
         return tuple(reason for reason in self.open if not reason.startswith(BOUND_ONLY))
-
-
-class ChainFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """One frame that stood on the stack at the low-water mark, with its share of the depth."""
-
-    function: str
-    bytes: int
 
 
 class MeasuredFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,9 @@ class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     why: str | None
     witness: str | None
+    bracket: str | None = None
+    """'closed' when the measured depth is the bound: the worst case is known; 'open'; 'contradicted' when it is more;
+    None where nothing was measured."""
     roles: tuple[RoleFigures, ...] = ()
     """Every role that the kernel calls the function in; `root` is the deepest of them."""
 
@@ -123,6 +128,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: dict[str, int]
     deepest: str | None
     deepest_bytes: int | None
+    brackets: dict[str, int] = {}
+    """Functions by the state of their bracket."""
     warnings: tuple[str, ...] = ()
 
 

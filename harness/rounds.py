@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Outcome
@@ -24,8 +25,9 @@ def measure_in_rounds(
     on_progress: Callable[[int, int, str], None],
     *,
     explain: bool = False,
+    alignments: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[int, FunctionRuns]:
-    """Return the runs of each function by its RVA.
+    """Return the runs of each function by its RVA; `alignments` are entry alignments to try, by RVA, besides 0.
 
     First the roots that the driver registered while it was brought up, then those that were registered in their
     runs, and so on; last what nobody registered. A function that is registered even later is measured again.
@@ -37,21 +39,32 @@ def measure_in_rounds(
     for _ in range(MAX_ROUNDS):
         roles = roles_by_rva(driver.image.base, roots)
         tasks = [
-            Task(function, roles[function.rva], explain)
+            Task(function, roles[function.rva], explain, alignment=alignments.get(function.rva, 0))
             for function in functions
             if roles.get(function.rva, ()) != measured_in.get(function.rva, ())
         ]
-        tasks = tasks or [Task(function, (), explain) for function in functions if function.rva not in runs]
+        tasks = tasks or _without_roles(functions, runs, explain, alignments)
         if not tasks:
             break
         _measure(pool, tasks, runs, len(functions), on_progress)
         measured_in.update((task.function.rva, task.roles) for task in tasks)
         found = frozenset().union(*(one.roots for one in runs.values()))
         roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
-    left = [Task(function, (), explain) for function in functions if function.rva not in runs]
+    left = _without_roles(functions, runs, explain, alignments)
     _measure(pool, left, runs, len(functions), on_progress)
     _look_into_callers(driver, functions, pool, runs)
     return runs
+
+
+def _without_roles(
+    functions: Sequence[Function], runs: Mapping[int, FunctionRuns], explain: bool, alignments: Mapping[int, int]
+) -> list[Task]:
+    """Return tasks for the functions that have no runs yet."""
+    return [
+        Task(function, (), explain, alignment=alignments.get(function.rva, 0))
+        for function in functions
+        if function.rva not in runs
+    ]
 
 
 def _look_into_callers(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.symbols.function import Function
+from stackemu.harness.bracket import bracket, with_bound
 from stackemu.harness.explore import leaders_of
 from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings
 from stackemu.harness.reconcile import NOT_RUN, reconcile
@@ -24,6 +25,9 @@ from stackemu.harness.results import (
 )
 from stackemu.harness.rounds import measure_in_rounds
 from stackemu.harness.session import Driver
+from stackemu.harness.static.annotations import NO_ANNOTATIONS, Annotations
+from stackemu.harness.static.bounds import Bounds, bounds_of
+from stackemu.harness.static.callgraph import CallGraph, RunFacts
 from stackemu.harness.static.figures import StaticResult, static_figures
 from stackemu.harness.workers import WorkerPool
 
@@ -33,14 +37,18 @@ MAX_NAMED = 3
 """Kernel functions that one reason names."""
 
 
-def static_survey(driver: Driver, functions: Sequence[Function]) -> Measurement:
+def static_survey(
+    driver: Driver, functions: Sequence[Function], annotations: Annotations = NO_ANNOTATIONS
+) -> Measurement:
     """Return the static figures of `functions`; nothing is run."""
     model = driver.code_model()
+    bounds = _bounds(driver, model, functions, RunFacts(), annotations)
+    base = driver.image.base
     results = [
         _result(
             driver,
             function,
-            static_figures(model, function).figures,
+            with_bound(static_figures(model, function).figures, bounds, base + function.rva),
             None,
             NOT_RUN,
             "only static figures were asked for",
@@ -55,15 +63,24 @@ def run_survey(
     functions: Sequence[Function],
     settings: RunSettings,
     on_progress: Callable[[int, int, str], None],
+    annotations: Annotations = NO_ANNOTATIONS,
 ) -> Measurement:
     """Measure `functions` and reconcile the figures with the static ones.
 
     `on_progress` is called with the number of functions done, their total and the last one's name.
     """
+    model = driver.code_model()
+    alignments = _worst_alignments(driver, model, functions)
     with WorkerPool(driver, settings) as pool:
-        runs = measure_in_rounds(driver, functions, pool, on_progress)
+        runs = measure_in_rounds(driver, functions, pool, on_progress, alignments=alignments)
         bring_up = pool.bring_up
-    results = _results(driver, functions, runs)
+    facts = RunFacts(
+        calls=frozenset().union(*(one.calls for one in runs.values())),
+        callbacks=frozenset().union(*(one.callbacks for one in runs.values())),
+        roots=frozenset(bring_up.roots).union(*(one.roots for one in runs.values())),
+    )
+    bounds = _bounds(driver, model, functions, facts, annotations)
+    results = _results(driver, model, functions, runs, bounds)
     shown = {
         "seed": settings.seed,
         "inputs": settings.inputs,
@@ -86,25 +103,55 @@ def explained_survey(
     """Measure `functions` as `run_survey` does; the runs say what the code not reached waits for."""
     with WorkerPool(driver, settings) as pool:
         runs = measure_in_rounds(driver, functions, pool, on_progress, explain=True)
-    return [(result, runs[result.rva]) for result in _results(driver, functions, runs)]
-
-
-def _results(driver: Driver, functions: Sequence[Function], runs: Mapping[int, FunctionRuns]) -> list[FunctionResult]:
     model = driver.code_model()
+    bounds = _bounds(driver, model, functions, RunFacts(), NO_ANNOTATIONS)
+    return [(result, runs[result.rva]) for result in _results(driver, model, functions, runs, bounds)]
+
+
+def _bounds(
+    driver: Driver, model: CodeModel, functions: Sequence[Function], facts: RunFacts, annotations: Annotations
+) -> Bounds:
+    base = driver.image.base
+    names = {base + function.rva: function.name for function in driver.functions}
+    graph = CallGraph(model, driver.functions, facts, annotations)
+    return bounds_of(graph, [base + function.rva for function in functions], names)
+
+
+def _worst_alignments(driver: Driver, model: CodeModel, functions: Sequence[Function]) -> dict[int, int]:
+    """Return by RVA how far below a multiple of 64 ESP stands at the entry in the worst case."""
+    bounds = _bounds(driver, model, functions, RunFacts(), NO_ANNOTATIONS)
+    return {function.rva: -bounds.worst(driver.image.base + function.rva)[1] % 64 for function in functions}
+
+
+def _results(
+    driver: Driver,
+    model: CodeModel,
+    functions: Sequence[Function],
+    runs: Mapping[int, FunctionRuns],
+    bounds: Bounds,
+) -> list[FunctionResult]:
     blocks = frozenset().union(*(one.blocks for one in runs.values()))
-    return [_reconciled(driver, model, function, runs[function.rva], blocks) for function in functions]
+    return [_reconciled(driver, model, function, runs[function.rva], blocks, bounds) for function in functions]
 
 
 def _reconciled(
-    driver: Driver, model: CodeModel, function: Function, runs: FunctionRuns, blocks: frozenset[int]
+    driver: Driver,
+    model: CodeModel,
+    function: Function,
+    runs: FunctionRuns,
+    blocks: frozenset[int],
+    bounds: Bounds,
 ) -> FunctionResult:
     """Return one function's result; `blocks` are the addresses of all blocks that ran, whatever was measured."""
     static = static_figures(model, function)
+    figures = with_bound(static.figures, bounds, driver.image.base + function.rva)
     seen = len(leaders_of(model.code(driver.image.base + function.rva), blocks))
     measured = _measured(runs, static, seen)
     reason = "; ".join(filter(None, (runs.reason, _unmodelled([name for name, _ in runs.unmodelled]))))
-    verdict, why = reconcile(static.figures, measured, static.deepest_at, reason)
-    return _result(driver, function, static.figures, measured, verdict, why, runs.witness, runs.roles)
+    verdict, why = reconcile(figures, measured, static.deepest_at, reason)
+    state, remedy = bracket(figures, measured)
+    reasons = "; ".join(filter(None, (why, remedy)))
+    return _result(driver, function, figures, measured, verdict, reasons or None, runs.witness, state, runs.roles)
 
 
 def _unmodelled(names: Sequence[str]) -> str:
@@ -140,6 +187,7 @@ def _result(
     verdict: str,
     why: str | None,
     witness: str | None = None,
+    state: str | None = None,
     roles: Sequence[RoleRuns] = (),
 ) -> FunctionResult:
     deepest = max(roles, key=lambda one: one.depth, default=None)
@@ -156,6 +204,7 @@ def _result(
         verdict=verdict,
         why=why,
         witness=witness,
+        bracket=state,
         roles=tuple(RoleFigures(role=one.role, depth=one.depth, outcome=one.outcome) for one in roles),
     )
 
@@ -192,6 +241,7 @@ def _summary(driver: Driver, results: Sequence[FunctionResult]) -> Summary:
         measured=len(measured),
         outcomes=dict(sorted(Counter(one.measured.outcome for one in results if one.measured).items())),
         verdicts=dict(sorted(Counter(one.verdict for one in results).items())),
+        brackets=dict(sorted(Counter(one.bracket for one in results if one.bracket).items())),
         deepest=deepest[1] if deepest else None,
         deepest_bytes=deepest[0] if deepest else None,
         warnings=driver.warnings,

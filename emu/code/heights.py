@@ -21,6 +21,8 @@ from stackemu.emu.code.state import CallEffect, State, Value
 
 MAX_LOWERED = 8
 """How often ESP may come lower to the same place before no constant is believed in."""
+MAX_PASSED = 48
+"""Bytes on top of the stack that are looked at for arguments of a call."""
 MAX_VISITS = 64
 """How often a block is interpreted at most, before what still changes in it is taken as unknown."""
 
@@ -49,6 +51,14 @@ class Heights:
     """Registers restored from a slot that holds another register: a guess is likely wrong."""
     leaving: dict[int, State] = field(default_factory=dict)
     """The state at each return, for the inlining of helpers."""
+    callees: dict[int, Value] = field(default_factory=dict)
+    """What an indirect call or tail jump goes to, where the data flow knows it."""
+    passed: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """By call: the constants among the words on top of the stack, such as pointers to callbacks."""
+    helper_lowest: dict[int, int] = field(default_factory=dict)
+    """By call of a helper that builds or removes the frame: the lowest offset that the helper reaches."""
+    registers_handler: bool = False
+    """Whether an exception handler is registered (a write to FS:[0]), by the function or a helper of its."""
 
 
 class HeightAnalysis:
@@ -60,15 +70,19 @@ class HeightAnalysis:
         residue: int,
         call_effect: Callable[[Instruction, State], CallEffect],
         load: Callable[[Value, int], Value | None],
+        callee: Callable[[Instruction, State], Value | None],
         entry_state: State | None = None,
     ) -> None:
         """`call_effect` says what a call does, `load` what the word at a known address off the stack holds.
+
+        `callee` says what an indirect call or jump goes to.
 
         `entry_state` replaces the default to inline a helper into its caller.
         """
         self._code = code
         self._semantics = Semantics(residue, load)
         self._call_effect = call_effect
+        self._callee = callee
         self._entry_state = entry_state or State.at_entry()
         self._incoming: dict[int, State] = {}
         self._visits: dict[int, int] = {}
@@ -180,6 +194,8 @@ class HeightAnalysis:
             self._leave(state, instruction)
         else:
             before = state.esp
+            if _writes_handler(instruction):
+                heights.registers_handler = True
             self._semantics.apply(state, instruction)
             if state.esp is None and before is not None:
                 heights.unknown_since.setdefault(instruction.address, _reason(instruction))
@@ -190,7 +206,28 @@ class HeightAnalysis:
             self.heights.lowest = offset
             self.heights.lowest_at = instruction.address
 
+    def _note_callee(self, state: State, instruction: Instruction) -> None:
+        """Remember what an indirect call or jump goes to; a later visit knows less, never more."""
+        if instruction.target is not None or instruction.flow is Flow.RETURN:
+            return
+        callee = self._callee(instruction, state)
+        if callee is not None:
+            self.heights.callees[instruction.address] = callee
+        else:
+            self.heights.callees.pop(instruction.address, None)
+
+    def _note_passed(self, state: State, instruction: Instruction) -> None:
+        if state.esp is None:
+            return
+        words = (state.slots.get(state.esp + offset) for offset in range(0, MAX_PASSED, 4))
+        constants = tuple(word.n & 0xFFFFFFFF for word in words if word is not None and word.kind == "const")
+        if constants:
+            self.heights.passed[instruction.address] = constants
+        else:
+            self.heights.passed.pop(instruction.address, None)
+
     def _leave(self, state: State, instruction: Instruction) -> None:
+        self._note_callee(state, instruction)
         if instruction.flow is Flow.BRANCH:
             self.heights.exits.setdefault(instruction.address, state.esp)
             return
@@ -204,7 +241,13 @@ class HeightAnalysis:
         if instruction.target == instruction.end:
             self._semantics.push(state, Value("const", instruction.end), 4)  # `call $+5`: a push of the address
             return
+        self._note_callee(state, instruction)
+        self._note_passed(state, instruction)
         effect = self._call_effect(instruction, state)
+        if effect.lowest is not None:
+            known = self.heights.helper_lowest.get(instruction.address, 0)
+            self.heights.helper_lowest[instruction.address] = min(known, effect.lowest)
+        self.heights.registers_handler |= effect.registers_handler
         if effect.state is not None:
             state.registers, state.slots = effect.state.registers, effect.state.slots
             if state.esp is None and before is not None:
@@ -219,6 +262,14 @@ class HeightAnalysis:
                 self._semantics.set_esp(state, before + pops)
         state.pushed = 0
         self.heights.esp_after_calls[instruction.address] = state.esp
+
+
+def _writes_handler(instruction: Instruction) -> bool:
+    """Return whether the instruction changes the head of the list of exception registrations."""
+    if instruction.mnemonic not in ("mov", "pop") or not instruction.operands:
+        return False
+    target = instruction.operands[0]
+    return isinstance(target, Mem) and target.segment == "fs" and target.base is None and target.disp == 0
 
 
 def _reason(instruction: Instruction) -> str:

@@ -133,6 +133,10 @@ class CodeModel:
         index = self._slots.get(slot) if slot is not None else None
         return None if index is None else self._apis[index][0]
 
+    def imported(self, value: Value) -> str | None:
+        """Return the name of the kernel function that a value of the data flow stands for, else None."""
+        return self._apis[value.n][0] if value.kind == "api" else None
+
     def pops_at_call(self, return_address: int) -> int:
         """Return what the unknown callee of the call just before `return_address` is taken to pop, in bytes."""
         function = self._function_start(return_address - 1)
@@ -231,7 +235,7 @@ class CodeModel:
         if is_known and self._is_helper(target, MAX_CHAINED):
             inlined = self._inline(target, instruction, state)
             if inlined is not None:
-                return CallEffect(None, inlined)
+                return inlined
         pops = self.pops(target)
         if pops is None and self.code(target).tail_jumps:
             return CallEffect(self._guess(instruction, state), guessed=True)
@@ -251,27 +255,30 @@ class CodeModel:
             self._is_helper(to, chained - 1) for to in jumps if to != target and to not in self._under_way
         )
 
-    def _inline(self, target: int, instruction: Instruction, state: State) -> State | None:
-        """Return the caller's state after a helper that builds or removes its caller's frame, None for others."""
+    def _inline(self, target: int, instruction: Instruction, state: State) -> CallEffect | None:
+        """Return the effect of a helper that builds or removes its caller's frame, None for others."""
         if state.esp is None:
             return None
         inner = state.copy()
         entry = state.esp - 4
         inner.registers[ESP] = Value("stack", entry)
         inner.slots[entry] = Value("const", instruction.end)
+        lowest, registers = entry, False
         for _ in range(MAX_CHAINED):
             code = self.code(target)
             if len(code.instructions) > MAX_HELPER:
                 return None
             self._under_way.add(target)
-            heights = HeightAnalysis(code, 0, self._call_effect, self._load, inner).run()
+            heights = HeightAnalysis(code, 0, self._call_effect, self._load, self._callee, inner).run()
             self._under_way.discard(target)
+            lowest, registers = min(lowest, heights.lowest), registers or heights.registers_handler
             if len(heights.leaving) != 1:
                 return None
             [(address, inner)] = heights.leaving.items()
             leaving = code.instructions[address]
             if leaving.flow is Flow.RETURN:
-                return _after_return(inner, leaving, instruction.end)
+                after = _after_return(inner, leaving, instruction.end)
+                return CallEffect(None, after, False, lowest, registers) if after is not None else None
             if leaving.target is None:
                 return None
             target = leaving.target
@@ -314,7 +321,7 @@ class CodeModel:
         return best
 
     def _interpret(self, address: int, residue: int) -> Heights:
-        return HeightAnalysis(self.code(address), residue, self._call_effect, self._load).run()
+        return HeightAnalysis(self.code(address), residue, self._call_effect, self._load, self._callee).run()
 
 
 def _imbalance(heights: Heights) -> int:
@@ -327,15 +334,20 @@ def _candidates(guess: int) -> list[int]:
 
 
 def _probe_effect(state: State) -> CallEffect:
-    """The stack probe lowers ESP by EAX and keeps the other registers."""
+    """The stack probe lowers ESP by EAX and keeps the other registers.
+
+    On the way it saves ECX below its return address, and at the end that address lies below all it reserved.
+    """
     after = state.copy()
     size = state.registers[EAX]
+    lowest = None
     if size is not None and size.kind == "const" and state.esp is not None:
         after.registers[ESP] = Value("stack", state.esp - size.n)
+        lowest = state.esp - max(8, size.n + 4)
     else:
         after.registers[ESP] = None
     after.registers[EAX] = None
-    return CallEffect(None, after)
+    return CallEffect(None, after, lowest=lowest)
 
 
 def _after_return(state: State, leaving: Instruction, return_address: int) -> State | None:

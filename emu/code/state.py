@@ -29,6 +29,10 @@ class CallEffect(NamedTuple):
     pops: int | None
     state: State | None = None
     guessed: bool = False
+    lowest: int | None = None
+    """The lowest offset from the caller's E that a helper's own instructions reach."""
+    registers_handler: bool = False
+    """Whether a helper registers an exception handler for its caller."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stackemu.emu.symbols.function import Function
     from stackemu.harness.session import Driver
+    from stackemu.harness.static.annotations import Annotations
 
 
 def load(
@@ -36,3 +37,20 @@ def load(
         output.warn(warning)
     selected = select_functions(driver.functions, path.name, patterns or (), import_thunks=import_thunks)
     return driver, selected
+
+
+def annotations_of(path: Path | None, driver: Driver) -> Annotations:
+    """Return the annotations in the file at `path`, none without a file; those out of date are warned of.
+
+    Raises:
+        InputError: the file cannot be read, or names what the driver does not have.
+    """
+    from stackemu.harness import output
+    from stackemu.harness.static.annotations import NO_ANNOTATIONS, load_annotations
+
+    if path is None:
+        return NO_ANNOTATIONS
+    annotations = load_annotations(path, driver.image, driver.functions)
+    for warning in annotations.warnings:
+        output.warn(warning)
+    return annotations

@@ -37,3 +37,12 @@ Target = Annotated[
     typer.Option("-o", "--output", metavar="FILE", help="Write to FILE, not to stdout.", show_default=False),
 ]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Add reasons, outcomes and findings.")]
+AnnotationsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="FILE",
+        help="What you know of indirect calls, kernel functions' costs and recursions (TOML).",
+        show_default=False,
+    ),
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.commands.options import AnnotationsFile, DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
 from stackemu.harness.report.sorting import SortKey
 
 if TYPE_CHECKING:
@@ -67,21 +67,23 @@ def run(
         bool, typer.Option("--single-step", help="Watch every instruction: slow, the reference.")
     ] = False,
     effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.NORMAL,
+    annotations: AnnotationsFile = None,
     no_init: Annotated[bool, typer.Option("--no-init", help="Don't run DriverEntry before the functions.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Measure how much kernel stack a driver's functions really use, by running them.
 
     Each function is run from its entry in an emulated kernel. The table shows how deep the stack pointer went
-    until it returned (depth), how deep the function itself took it (own), measured and as its code says, and
-    the frames that stood on the stack at the deepest point. `>=` marks a lower bound: a run that did not
-    return. The verdict compares measured with static: exact, within, exceeds, dynamic or not-run.
+    until it returned (depth), the deepest that its code and its callees' allow (bound, `=` when a run got there),
+    how deep the function itself took it (own), measured and as its code says, and the frames that stood on the
+    stack at the deepest point. `>=` marks a lower bound: a run that did not return. The verdict compares
+    measured with static: exact, within, exceeds, dynamic or not-run.
     """
     from dataclasses import replace
 
-    from stackemu.emu.errors import NothingMeasuredError
+    from stackemu.emu.errors import CheckFailedError, NothingMeasuredError
     from stackemu.harness import output
-    from stackemu.harness.commands.loading import load
+    from stackemu.harness.commands.loading import annotations_of, load
     from stackemu.harness.survey import RunSettings, run_survey
 
     opened, selected = load(driver, symbols, func, target)
@@ -90,8 +92,9 @@ def run(
     )
     if inputs is not None:
         settings = replace(settings, inputs=inputs)
+    known = annotations_of(annotations, opened)
     with output.ProgressLine("measuring") as on_progress:
-        measurement = run_survey(opened, selected, settings, on_progress)
+        measurement = run_survey(opened, selected, settings, on_progress, known)
     rows = _rows(measurement, report_format, sort, top)
     output.deliver(_render(measurement, rows, report_format, output.page_for(target), verbose), target)
     if measurement.summary.measured == 0:
@@ -99,6 +102,8 @@ def run(
             f"{driver}: none of {measurement.summary.functions} functions could be measured; "
             "the report says why of each with -v"
         )
+    if measurement.summary.brackets.get("contradicted"):
+        raise CheckFailedError(f"{driver}: a measured depth is more than its bound; the report says which")
 
 
 def _rows(

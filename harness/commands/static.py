@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.commands.options import AnnotationsFile, DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
 from stackemu.harness.report.sorting import MEASURED_KEYS, SortKey
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def static(
     ] = None,
     report_format: Annotated[StaticFormat, typer.Option("--format", help="How to report.")] = StaticFormat.ACE,
     target: Target = None,
+    annotations: AnnotationsFile = None,
     verbose: Verbose = False,
 ) -> None:
     """List how much stack a driver's functions reserve, as their code says; nothing is run.
@@ -65,13 +66,13 @@ def static(
     """
     from stackemu.emu.errors import UsageError
     from stackemu.harness import output
-    from stackemu.harness.commands.loading import load
+    from stackemu.harness.commands.loading import annotations_of, load
     from stackemu.harness.survey import static_survey
 
     if sort in MEASURED_KEYS:
         raise UsageError(f"--sort {sort} needs measured figures; use 'stackemu run', or --sort static")
     opened, selected = load(driver, symbols, func, target)
-    measurement = static_survey(opened, selected)
+    measurement = static_survey(opened, selected, annotations_of(annotations, opened))
     rows = _rows(measurement, report_format, sort, top)
     output.deliver(_render(measurement, rows, report_format, output.page_for(target), verbose), target)
 

@@ -23,6 +23,11 @@ def links(function: FunctionResult, *, shares: bool = False) -> list[str]:
     return _links(chain, shares)
 
 
+def path(frames: Sequence[ChainFrame]) -> str:
+    """Return frames with their bytes in one line."""
+    return " > ".join(_links(frames, True))
+
+
 def _links(chain: Sequence[ChainFrame], shares: bool) -> list[str]:
     texts = []
     for text, group in groupby(_link(frame, shares) for frame in chain):

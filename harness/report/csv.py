@@ -33,6 +33,7 @@ HEADER = (
     "blocks_seen",
     "blocks",
     "verdict",
+    "bracket",
     "why",
     "witness",
 )
@@ -58,6 +59,7 @@ def _identity(function: FunctionResult) -> dict[str, str | int | None]:
         "prototype": function.prototype,
         "root": function.root,
         "verdict": function.verdict,
+        "bracket": function.bracket,
         "why": function.why,
         "witness": function.witness,
     }

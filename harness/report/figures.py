@@ -31,6 +31,11 @@ def depth(function: FunctionResult) -> str:
     return measured_number(measured, measured.depth if measured else None)
 
 
+def bound(function: FunctionResult) -> str:
+    """Return the bound, `=` where the measured depth reaches it: then the worst case is known."""
+    return "=" if function.bracket == "closed" else number(function.static.bound)
+
+
 def own(function: FunctionResult) -> str:
     """Return the function's own use, `measured/static`."""
     measured = function.measured

@@ -33,8 +33,11 @@ def run_notes(measurement: Measurement, shown: int, *, verbose: bool = False) ->
     notes = [_functions_note(measurement, shown, f", {summary.measured} measured")]
     # A static figure that a run has proved wrong comes before everything else.
     notes += _by_reason(measurement.functions, "exceeds", None)
+    contradicted = [function for function in measurement.functions if function.bracket == "contradicted"]
+    notes += _grouped("contradiction", ((function.why, function.name) for function in contradicted), None)
     if summary.verdicts:
         notes.append(Note("verdicts", counts(summary.verdicts)))
+    notes += _brackets(measurement)
     if summary.outcomes:
         notes.append(Note("outcomes", counts(summary.outcomes)))
     notes += _initialisation(measurement)
@@ -94,6 +97,15 @@ def _functions_note(measurement: Measurement, shown: int, more: str) -> Note:
 def _settings_note(measurement: Measurement) -> Note:
     settings = (f"{name} {value}" for name, value in measurement.settings.items())
     return Note("settings", ", ".join(settings) or "none recorded")
+
+
+def _brackets(measurement: Measurement) -> list[Note]:
+    """Return how many functions' worst case is known: the measured depth is the bound."""
+    brackets = measurement.summary.brackets
+    total = sum(brackets.values())
+    if not total:
+        return []
+    return [Note("brackets", f"{brackets.get('closed', 0)} of {total} closed (=): their worst case is known")]
 
 
 def _initialisation(measurement: Measurement) -> list[Note]:

@@ -12,8 +12,8 @@ from stackemu.harness.report.roots import root_rows
 from stackemu.harness.results import FunctionResult, Measurement
 
 HEADER = (
-    "| function | locals | frame | own/static | depth | deepest chain | verdict |\n"
-    "| :--- | ---: | ---: | ---: | ---: | :--- | :--- |\n"
+    "| function | locals | frame | own/static | depth | bound | deepest chain | verdict |\n"
+    "| :--- | ---: | ---: | ---: | ---: | ---: | :--- | :--- |\n"
 )
 ROOTS_HEADER = "| depth | of 12 KiB | role | root |\n| ---: | ---: | :--- | :--- |\n"
 
@@ -53,6 +53,7 @@ def _row(function: FunctionResult, verbose: bool) -> str:
         figures.number(function.static.frame),
         figures.own(function),
         figures.depth(function),
+        figures.bound(function),
         " &gt; ".join(_code_cell(link) for link in (links if verbose else chain.shorten(links))),
         function.verdict,
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from stackemu.harness.printable import printable
+from stackemu.harness.report import chain
 from stackemu.harness.report.figures import number
 from stackemu.harness.report.footer import static_notes
 from stackemu.harness.report.page import Page, to_text
@@ -40,6 +41,8 @@ def _details(function: FunctionResult) -> list[str]:
     static = function.static
     details = [f"root: {function.root}"] if function.root is not None else []
     details.append(f"source: {static.source}")
-    details += [f"open: {reason}" for reason in static.own_open]
+    if len(static.path) > 1:
+        details.append(f"worst path: {chain.path(static.path)}")
+    details += [f"open: {reason}" for reason in static.open]
     details += [f"finding: {finding}" for finding in static.findings]
     return details

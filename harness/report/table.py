@@ -20,7 +20,7 @@ from stackemu.harness.report.page import Page, to_text
 from stackemu.harness.report.roots import root_rows
 from stackemu.harness.results import FunctionResult, Measurement
 
-COLUMNS = ("depth", "own/static", "frame", "locals")
+COLUMNS = ("depth", "bound", "own/static", "frame", "locals")
 VERDICT_STYLES = {
     "exact": "green",
     "within": "yellow",
@@ -42,6 +42,7 @@ def render(measurement: Measurement, rows: Sequence[FunctionResult], page: Page,
     cells = [
         (
             figures.depth(row),
+            figures.bound(row),
             figures.own(row),
             figures.number(row.static.frame),
             figures.number(row.static.locals),
@@ -123,11 +124,11 @@ def _details(function: FunctionResult) -> list[str]:
         details.append(f"outcome: {measured.outcome}, runs: {measured.runs}")
         blocks = f"{measured.blocks_seen}/{measured.blocks}"
         details.append(f"blocks: {blocks}, instructions: {measured.instructions}")
-    if function.static.bound is not None:
-        details.append(f"bound: {function.static.bound}")
+    if function.bracket is not None and function.bracket != "closed":
+        details.append(f"worst path: {chain.path(function.static.path)}")
     if function.why is not None:
         details.append(f"why: {function.why}")
-    details += [f"open: {reason}" for reason in function.static.own_open]
+    details += [f"open: {reason}" for reason in function.static.open]
     details += [f"finding: {finding}" for finding in function.findings]
     if function.witness is not None:
         details.append(f"witness: {function.witness}")

@@ -10,11 +10,10 @@ from stackemu.emu.code.instruction import EBP
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.emu.symbols.function import FrameRecord, Function
-from stackemu.harness.results import BOUND_ONLY, StaticFigures
+from stackemu.harness.results import StaticFigures
 from stackemu.harness.static.prologue import Frame, frame_of
 
 _FRAME_POINTER = 4
-NO_BOUND = BOUND_ONLY + "callees are not added up yet"
 
 
 def residues(heights: Heights) -> Sequence[int]:
@@ -32,7 +31,10 @@ class StaticResult:
 
 
 def static_figures(model: CodeModel, function: Function) -> StaticResult:
-    """Return locals, saved, frame and own of a function; own is that of the worst entry alignment."""
+    """Return locals, saved, frame and own of a function; own is that of the worst entry alignment.
+
+    The bound is not known from one function alone: it is None.
+    """
     image = model.image
     address = image.base + function.rva
     code, heights = model.code(address), model.heights(address)
@@ -47,7 +49,7 @@ def static_figures(model: CodeModel, function: Function) -> StaticResult:
         frame=frame.total,
         own=None if reasons else -worst.lowest,
         bound=None,
-        open=(*reasons, NO_BOUND),
+        open=tuple(reasons),
         source="data flow, pops of unknown callees inferred" if heights.guesses else "data flow",
         findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, heights)),
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from stackemu.emu.errors import StackemuError
+from stackemu.emu.errors import CheckFailedError
 from stackemu.emu.symbols.function import Kind
 from stackemu.harness.session import Driver
 from stackemu.harness.survey import RunSettings, run_survey, static_survey
@@ -22,10 +22,8 @@ NAMED = 3
 """Functions that the line about contradictions names."""
 
 
-class ContradictionError(StackemuError):
+class ContradictionError(CheckFailedError):
     """A source says what cannot be true of the driver."""
-
-    exit_code = 1
 
 
 def verify(

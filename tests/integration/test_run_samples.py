@@ -209,7 +209,7 @@ def test_figures_that_the_assembly_gives_by_hand(zoo: dict[str, Any]) -> None:
 def test_the_table_says_what_the_document_says(stackemu: Stackemu, passthrough: Path, pt: dict[str, Any]) -> None:
     done = stackemu("run", passthrough, "--func", "Pt*")
     assert (done.returncode, done.stderr) == (0, "")
-    # depth, own/static, frame, locals, verdict, name; what a chain is folded to begins with blanks and '>'.
-    rows = re.findall(r"^ *(\d+) +\S+ +\d+ +\d+  (\S+) +(\w+)", done.stdout, re.MULTILINE)
+    # depth, bound, own/static, frame, locals, verdict, name; what a chain is folded to begins with blanks and '>'.
+    rows = re.findall(r"^ *(\d+) +\S+ +\S+ +\d+ +\d+  (\S+) +(\w+)", done.stdout, re.MULTILINE)
     expected = sorted((one["measured"]["depth"], one["verdict"], one["name"]) for one in pt["functions"])
     assert sorted((int(depth), verdict, name) for depth, verdict, name in rows) == expected

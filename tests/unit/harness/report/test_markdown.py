@@ -14,9 +14,9 @@ def test_a_table_and_a_list(make_function, make_measurement) -> None:
         == """\
 ### Kernel stack used by PassThrough.sys
 
-| function | locals | frame | own/static | depth | deepest chain | verdict |
-| :--- | ---: | ---: | ---: | ---: | :--- | :--- |
-| `PtCreate` | 96 | 112 | 136/136 | 240 | `PtCreate` &gt; `PtLog` | exact |
+| function | locals | frame | own/static | depth | bound | deepest chain | verdict |
+| :--- | ---: | ---: | ---: | ---: | ---: | :--- | :--- |
+| `PtCreate` | 96 | 112 | 136/136 | 240 | - | `PtCreate` &gt; `PtLog` | exact |
 
 - **functions**: 1 in PassThrough.sys (x86, names from pdb), 1 measured
 - **verdicts**: 1 exact

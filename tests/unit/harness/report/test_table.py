@@ -24,12 +24,12 @@ def test_rendering_at_80_columns(make_function, make_measurement) -> None:
     assert (
         table.render(document, document.functions, Page())
         == """\
- depth  own/static  frame  locals  verdict  function > deepest chain
->=1240   >=136/136    112      96  within   PtNormalizeNameComponentExCallback
-                                              > PtDoRequestOperationStatus
-                                              > PtLog
-   240     136/136    112      96  exact    PtCreate > PtLog
-     -       -/136     16       0  not-run  PtUnload
+ depth  bound  own/static  frame  locals  verdict  function > deepest chain
+>=1240      -   >=136/136    112      96  within   PtNormalizeNameComponentExCallback
+                                                     > PtDoRequestOperationStatus
+                                                     > PtLog
+   240      -     136/136    112      96  exact    PtCreate > PtLog
+     -      -       -/136     16       0  not-run  PtUnload
 
 functions: 3 in PassThrough.sys (x86, names from pdb), 2 measured
 verdicts:  1 exact, 1 not-run, 1 within
@@ -77,7 +77,8 @@ def test_figures_of_a_run_that_did_not_return_are_lower_bounds(make_function, ma
 
 def test_a_static_figure_that_is_no_constant_is_a_dash(make_function, make_measurement) -> None:
     document = make_measurement(make_function(static_own=None, locals_bytes=None, verdict="dynamic"))
-    assert table.render(document, document.functions, Page()).splitlines()[1].split()[1:5] == [
+    assert table.render(document, document.functions, Page()).splitlines()[1].split()[1:6] == [
+        "-",
         "136/-",
         "-",
         "-",
@@ -110,8 +111,8 @@ def test_verbose_adds_outcome_reasons_findings_and_shares(make_function, make_me
         witness="w.json",
     )
     document = make_measurement(function)
-    lines = table.render(document, document.functions, Page(), verbose=True).splitlines()
-    assert [line[42:].strip() for line in lines[1:8]] == [
+    lines = table.render(document, document.functions, Page(width=100), verbose=True).splitlines()
+    assert [line[49:].strip() for line in lines[1:8]] == [
         "PtCreate 136 > PtLog 104",
         "root: IRP_MJ_CREATE",
         "outcome: returned, runs: 16",
@@ -125,5 +126,5 @@ def test_verbose_adds_outcome_reasons_findings_and_shares(make_function, make_me
 
 def test_no_functions_still_give_a_header_and_a_footer(make_measurement) -> None:
     lines = table.render(make_measurement(), (), Page()).splitlines()
-    assert lines[0].startswith("depth  own/static")
+    assert lines[0].startswith("depth  bound  own/static")
     assert lines[2].startswith("functions: 0 in PassThrough.sys")

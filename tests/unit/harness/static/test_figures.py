@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from stackemu.emu.symbols.function import FrameRecord
 from stackemu.harness.session import Driver
 from stackemu.harness.static.figures import StaticResult, residues, static_figures
@@ -100,30 +98,6 @@ def test_code_that_does_not_decode_leaves_own_open(make_driver: MakeDriver) -> N
 def test_a_stack_that_is_not_balanced_at_the_return_is_a_finding(make_driver: MakeDriver) -> None:
     figures = figures_of(make_driver({"subject": UNBALANCED})).figures
     assert figures.findings == ("returns with ESP 4 bytes below its entry value",)
-
-
-def test_the_bound_is_not_computed_and_says_so(make_driver: MakeDriver) -> None:
-    figures = figures_of(make_driver({"subject": CLASSIC})).figures
-    assert figures.bound is None
-    assert [reason for reason in figures.open if reason not in figures.own_open] == [
-        "bound: callees are not added up yet"
-    ]
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        FrameRecord("FPO", locals=32, saved=8),
-        FrameRecord("S_FRAMEPROC", locals=32, saved=4),
-        FrameRecord("FPO", locals=36, saved=4),
-        FrameRecord("FPO", locals=None, saved=None),
-        FrameRecord("S_FRAMEPROC", locals=100, saved=8, uses_alloca=True),
-    ],
-    ids=["the same", "without the frame pointer", "divided otherwise", "says nothing", "alloca"],
-)
-def test_records_that_agree_are_no_finding(make_driver: MakeDriver, record: FrameRecord) -> None:
-    driver = make_driver({"subject": CLASSIC}, frames={"subject": (record,)})
-    assert figures_of(driver).figures.findings == ()
 
 
 def test_a_record_of_another_frame_is_a_finding(make_driver: MakeDriver) -> None:

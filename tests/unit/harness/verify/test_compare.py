@@ -75,6 +75,8 @@ class Bench:
     def __init__(self, driver: Driver) -> None:
         self.function = driver.functions[0]
         [result] = static_survey(driver, [self.function]).functions
+        # The deeper figure stands for a callee that is not in the listing.
+        result = msgspec.structs.replace(result, static=msgspec.structs.replace(result.static, bound=None))
         measured = MeasuredFigures(
             outcome="returned", own=OWN, depth=DEPTH, chain=(), instructions=1, runs=1, blocks_seen=1, blocks=1
         )

@@ -1,0 +1,51 @@
+"""The table of kernel functions that call back holds every one whose emulation does."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+
+from stackemu.emu.kernel.calls_back import CALLS_BACK, UNWINDERS, Callback
+from stackemu.emu.kernel.families import BEHAVIOURS
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(names_in, inner))
+
+
+def objects_behind(function: types.FunctionType, names: set[str]) -> Iterator[object]:
+    """Yield what a function's code can reach by name: closures, defaults, globals, and members of modules."""
+    yield from (cell.cell_contents for cell in function.__closure__ or ())
+    yield from function.__defaults__ or ()
+    for name in names & function.__globals__.keys():
+        value = function.__globals__[name]
+        if isinstance(value, types.ModuleType):
+            yield from (getattr(value, inner) for inner in names if hasattr(value, inner))
+        elif isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
+
+
+def invokes(function: object, under_way: set[object]) -> bool:
+    """Return whether a behaviour can come to `invoke`, which runs the driver's code."""
+    if not isinstance(function, types.FunctionType) or function in under_way:
+        return False
+    under_way.add(function)
+    names = names_in(function.__code__)
+    return "invoke" in names or any(invokes(one, under_way) for one in objects_behind(function, names))
+
+
+def test_every_behaviour_that_runs_driver_code_is_known_to_call_back() -> None:
+    calling = {name for name, behaviour in BEHAVIOURS.items() if invokes(behaviour, set())}
+    assert "qsort" in calling
+    assert "IofCallDriver" in calling
+    assert calling - UNWINDERS <= CALLS_BACK.keys()
+
+
+def test_a_callback_lies_below_its_arguments_and_its_return_address() -> None:
+    assert (Callback(3).pops, Callback(3).below) == (12, 16)
+    assert (Callback(2, is_cdecl=True).pops, Callback(2, is_cdecl=True).below) == (0, 12)
