@@ -154,7 +154,7 @@ def _release(call: ApiCall) -> None:
 # -- tying to objects --
 
 
-def _untie(call: ApiCall, key: Key) -> int:
+def untie(call: ApiCall, key: Key) -> int:
     """Break a tie; returns the context, whose reference is now the caller's, 0 when there was none."""
     contexts = call.state(Contexts)
     address = contexts.tied.pop(key, 0)
@@ -163,7 +163,8 @@ def _untie(call: ApiCall, key: Key) -> int:
     return address
 
 
-def _tie(call: ApiCall, key: Key, address: int) -> None:
+def tie(call: ApiCall, key: Key, address: int) -> None:
+    """Tie a context to an object, which holds a reference from then on."""
     contexts = call.state(Contexts)
     contexts.tied[key] = address
     live = contexts.live.setdefault(address, Live(key[0], 1))
@@ -199,8 +200,8 @@ def _set(kind: int, objects: int) -> Callable[[ApiCall], None]:
             _hand_over(call, old, out)
             call.complete(STATUS_FLT_CONTEXT_ALREADY_DEFINED)
             return
-        old = _untie(call, key)
-        _tie(call, key, new)
+        old = untie(call, key)
+        tie(call, key, new)
         _hand_over(call, old, out)
 
     return behaviour
@@ -211,7 +212,7 @@ def _is_tied_meanwhile(call: ApiCall, key: Key) -> bool:
     contexts = call.state(Contexts)
     if key not in contexts.tied and pick(call, (False, False, True)):
         address = _known_context(call, key[0])
-        _tie(call, key, address)
+        tie(call, key, address)
         contexts.live[address].references -= 1
     return key in contexts.tied
 
@@ -230,7 +231,7 @@ def _look_up(call: ApiCall, key: Key) -> int:
     address = contexts.tied.get(key, 0)
     if not address and key[0] in call.state(Filters).contexts and pick(call, (False, True)):
         address = _known_context(call, key[0])
-        _tie(call, key, address)
+        tie(call, key, address)
         contexts.live[address].references -= 1
     if address:
         contexts.live[address].references += 1
@@ -254,7 +255,7 @@ def _delete(kind: int, objects: int, first: int = 0) -> Callable[[ApiCall], None
         out = call.arguments[first + objects]
         limit_irql(call, APC_LEVEL)
         call.put_optional(out, 0)
-        address = _untie(call, _key(call, kind, objects, first)) if call.succeeds else 0
+        address = untie(call, _key(call, kind, objects, first)) if call.succeeds else 0
         if not address:
             call.complete(STATUS_NOT_FOUND)
             return
@@ -267,14 +268,14 @@ def _delete_by_address(call: ApiCall) -> None:
     """FltDeleteContext breaks the tie; the caller's own reference stays."""
     live = call.state(Contexts).live.get(call.arguments[0])
     if live is not None and live.key is not None:
-        release(call, _untie(call, live.key))
+        release(call, untie(call, live.key))
 
 
 def drop_all(call: ApiCall, instance: int | None = None) -> None:
     """Break the ties of an instance, or all there are, as teardown does."""
     for key in list(call.state(Contexts).tied):
         if instance is None or key[1] == instance:
-            release(call, _untie(call, key))
+            release(call, untie(call, key))
 
 
 # -- several at once --

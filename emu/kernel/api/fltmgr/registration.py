@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from stackemu.emu.inputs import STATUS_INVALID_PARAMETER
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.fltmgr.contexts import context_of_kind, drop_all
+from stackemu.emu.kernel.api.fltmgr.messages import Ports
 from stackemu.emu.kernel.api.fltmgr.objects import (
     FUNCTION_NAMES,
     ContextKind,
@@ -142,9 +143,19 @@ def _unregister(call: ApiCall) -> None:
         call.note(f"FltUnregisterFilter: {call.arguments[0]:#010x} was unregistered before")
         return
     filters.is_unregistered, filters.is_filtering = True, False
+    _note_leftovers(call, filters)
     for instance in list(filters.instances):
         tear_down(call, instance, _FILTER_UNLOAD)
     drop_all(call)
+
+
+def _note_leftovers(call: ApiCall, filters: Filters) -> None:
+    """Ports that are open and objects that are referenced keep the filter from going away."""
+    for port in call.state(Ports).open:
+        call.note(f"FltUnregisterFilter: the port {port:#010x} is still open")
+    for address, count in filters.references.items():
+        if count:
+            call.note(f"FltUnregisterFilter: waits for {address:#010x}, which is referenced")
 
 
 def tear_down(call: ApiCall, instance: int, reason: int) -> None:
