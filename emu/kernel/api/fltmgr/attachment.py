@@ -14,6 +14,7 @@ from stackemu.emu.kernel.api.fltmgr.objects import (
     filter_object,
     hand_out,
     instance_object,
+    instance_on,
     new_instance,
     new_object,
     reference,
@@ -76,16 +77,12 @@ def _find(out_at: int, find: Callable[[ApiCall], int]) -> Callable[[ApiCall], No
 
 def _instance_on(call: ApiCall) -> int:
     """Return the instance on the volume that is the first argument, another filter's when this one has none."""
-    volume = call.arguments[0]
-    instances = call.state(Filters).instances
-    return next((instance for instance, known in instances.items() if known == volume), 0) or new_object(call)
+    return instance_on(call, call.arguments[0]) or new_object(call)
 
 
 def _instance_by_volume(call: ApiCall) -> int:
     """FltGetVolumeInstanceFromName(Filter, Volume, InstanceName, RetInstance): both in-parameters are optional."""
-    volume = call.arguments[1]
-    instances = call.state(Filters).instances
-    return next((instance for instance, known in instances.items() if known == volume), instance_object(call))
+    return instance_on(call, call.arguments[1]) or instance_object(call)
 
 
 def _neighbour(call: ApiCall) -> None:
@@ -179,7 +176,7 @@ def _detach(call: ApiCall) -> None:
     volume = call.arguments[1]
     limit_irql(call, PASSIVE_LEVEL)
     filters = call.state(Filters)
-    instance = next((known for known, on in filters.instances.items() if on == volume), 0)
+    instance = instance_on(call, volume)
     if not call.succeeds or not instance:
         call.complete(STATUS_FLT_INSTANCE_NOT_FOUND)
         return

@@ -99,6 +99,11 @@ def volume_of(context: Context, instance: int) -> int:
     return instances.get(instance) or instances[instance_object(context)]
 
 
+def instance_on(context: Context, volume: int) -> int:
+    """Return the filter's instance on a volume, 0 when it has none there."""
+    return next((known for known, on in context.state(Filters).instances.items() if on == volume), 0)
+
+
 def related_objects(context: Context, instance: int = 0, *, has_file: bool = True) -> View:
     """Return FLT_RELATED_OBJECTS for an instance, the first one unless it is given."""
     instance = instance or instance_object(context)
