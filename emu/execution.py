@@ -20,11 +20,13 @@ from stackemu.emu.kernel.call import BadAddress
 from stackemu.emu.memory import NULL_END, STACK_BASE, STACK_LIMIT, STACK_TOP, AddressSpace
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
+from stackemu.emu.tape import REGISTERS, TapeRecorder
 
 _MAX_BLOCK = 0x2000
 _UNTIL = 0xFFFFFFFF
 """Where Unicorn stops by itself: an address that no code can have."""
 _FETCH_ERRORS = (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT)
+_GENERAL = tuple(getattr(x86_const, f"UC_X86_REG_{name}") for name in REGISTERS)
 _EIP, _ESP = x86_const.UC_X86_REG_EIP, x86_const.UC_X86_REG_ESP
 
 
@@ -62,6 +64,8 @@ class Execution:
         self._decoder = Decoder()
         self._source = Input(0, Style.ZEROS, None)
         self._pending: Callable[[int], Fault] | None = None
+        self.tape: TapeRecorder | None = None
+        """What writes the run down, for those who repeat it elsewhere."""
         engine.hook_add(unicorn.UC_HOOK_MEM_READ_UNMAPPED | unicorn.UC_HOOK_MEM_WRITE_UNMAPPED, self._on_unmapped)
         engine.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, self._on_protected)
         engine.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
@@ -83,12 +87,19 @@ class Execution:
         """
         engine, probe = self._engine, self._probe
         while True:
+            if self.tape is not None:
+                registers = tuple(engine.reg_read(number) for number in _GENERAL)
+                self.tape.start(address, registers, engine.reg_read(x86_const.UC_X86_REG_EFLAGS))
             error = unicorn.UC_ERR_OK
             try:
                 engine.emu_start(address, _UNTIL)
             except unicorn.UcError as failure:
                 error = failure.errno
             address = engine.reg_read(_EIP)
+            if self.tape is not None:
+                # Behind a stub's `hlt` is not where the driver's code went.
+                is_stub = error == unicorn.UC_ERR_OK and self._stub_at(address - 1) is not None
+                self.tape.stop(address - is_stub, engine.reg_read(_ESP))
             reason = probe.take_reason()
             if reason == native.UNKNOWN_BLOCK:
                 self._describe(*probe.unknown_block)
@@ -164,6 +175,8 @@ class Execution:
         """Change emulated memory; raises BadAddress where nothing may be mapped."""
         self._ensure(address, len(data))
         self._engine.mem_write(address, data)
+        if self.tape is not None:
+            self.tape.wrote(address, data)
 
     def _ensure(self, address: int, size: int) -> None:
         if not 0 <= address <= address + size <= 0x1_0000_0000:

@@ -80,11 +80,11 @@ class KernelHost:
         self._levels: list[int] = []
         """ESP of the driver where the kernel was entered, for the run itself and each callback."""
         self.guesses: list[tuple[int, int]] = []
+        """Calls of functions nobody knows, as (address behind the call, bytes popped)."""
         self.callbacks: dict[tuple[int, int, int], None] = {}
         """Callbacks made: the address behind the call of the kernel function, the callback, words of arguments."""
         self._serving = 0
         """The address behind the call of the kernel function that is being served, 0 while none is."""
-        """Calls of functions nobody knows, as (address behind the call, bytes popped)."""
         self.journal: Journal | None = None
         """Where kernel calls are written down, for those who follow values through a run."""
 
@@ -312,7 +312,7 @@ class KernelHost:
         if not _is_on_a_stack(esp):
             raise Stop(Outcome.OVERFLOW, "no stack is left for a callback")
         words = (self._stubs.address(CALLBACK_STUB), *(word & 0xFFFFFFFF for word in arguments))
-        self._engine.mem_write(esp, struct.pack(f"<{len(words)}I", *words))
+        self._execution.write(esp, struct.pack(f"<{len(words)}I", *words))
         for name, value in (("ESP", esp), ("ECX", ecx), ("EDX", edx), ("EBP", ebp)):
             if value is not None:
                 self._set(name, value)

@@ -26,11 +26,16 @@ from stackemu.emu.kernel.stubs import StubTable
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
 from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
 from stackemu.emu.observation import Mark, Observation, Outcome, Share
-from stackemu.emu.processor import Processor
+from stackemu.emu.processor import KPCR_ADDRESS, Processor
 from stackemu.emu.symbols.structure import Structure
+from stackemu.emu.tape import Tape, TapeRecorder
 
 DEFAULT_BUDGET = 200_000
 """Instructions a run may take before it is given up."""
+MAX_TAPED = 400_000
+"""Instructions of a taped run that are kept."""
+_STEP_SIZE = 36
+"""Bytes that the recorder keeps of an instruction: its address and eight registers."""
 MAX_RECORDED = 8_000
 """Instructions of a recorded run that are kept."""
 _ENTRY_ESP = STACK_TOP - 0x100
@@ -119,6 +124,8 @@ class Machine:
         self._reference: Machine | None = None
         self._recorder = attach_recorder(self._engine) if mode is Mode.RECORDED else None
         self._recording: Machine | None = None
+        self._tape: TapeRecorder | None = None
+        self._memory_at_start: dict[int, bytes] = {}
 
     def stub_name(self, address: int) -> str | None:
         """Return the name of the kernel function that the stub at `address` stands in for, else None."""
@@ -172,12 +179,7 @@ class Machine:
     ) -> Recording:
         """Run a function once more as `call` does, with every instruction's registers kept."""
         if self._recorder is None:
-            if self._recording is None:
-                self._recording = Machine(
-                    self._image, self._functions, self._pops_at_call, Mode.RECORDED, self._structures
-                )
-            self._recording.start_from(self.snapshot)
-            return self._recording.record(rva, source, arguments, alignment=alignment, budget=budget)
+            return self._recording_machine().record(rva, source, arguments, alignment=alignment, budget=budget)
         recorder = self._recorder
         recorder.begin(MAX_RECORDED)
         journal = self._host.journal = Journal(lambda: recorder.count)
@@ -185,6 +187,61 @@ class Machine:
         words = array("I", recorder.steps())
         steps = [(words[at], words[at + 1 : at + 9]) for at in range(0, len(words), 9)]
         return Recording(observation, steps, journal.events(), self._number_at)
+
+    def tape(
+        self,
+        rva: int,
+        source: Input,
+        arguments: Arguments | Root = Arguments(),
+        *,
+        alignment: int = 0,
+        budget: int = DEFAULT_BUDGET,
+    ) -> Tape:
+        """Run a function once more as `call` does, and write down what it takes to repeat that elsewhere."""
+        if self._recorder is None:
+            recording = self._recording_machine()
+            return recording.tape(rva, source, arguments, alignment=alignment, budget=budget)
+        recorder = self._recorder
+        recorder.begin(MAX_TAPED)
+        taken = 0
+
+        def take_steps() -> array[int]:
+            nonlocal taken
+            words = array("I", recorder.steps()[_STEP_SIZE * taken :])
+            taken = recorder.count
+            return array("I", [word for at in range(0, len(words), 9) for word in (words[at], words[at + 5])])
+
+        self._host.journal = None
+        self._tape = TapeRecorder(take_steps)
+        try:
+            observation = self._call(rva, source, arguments, alignment, budget, None)
+        finally:
+            recorded, self._tape, self._execution.tape = self._tape, None, None
+        memory = dict(self._memory_at_start)
+        memory.update((page, source.page(page)) for page in self._space.touched if page not in memory)
+        entry_esp = (_ENTRY_ESP & -_ALIGNMENT_SPAN) - alignment
+        whole = recorder.count < MAX_TAPED
+        return Tape(observation, memory, recorded.segments, entry_esp, KPCR_ADDRESS, whole)
+
+    def _recording_machine(self) -> Machine:
+        """Return a machine that records and starts runs from what this one does."""
+        if self._recording is None:
+            self._recording = Machine(
+                self._image, self._functions, self._pops_at_call, Mode.RECORDED, self._structures
+            )
+        self._recording.start_from(self.snapshot)
+        return self._recording
+
+    def _begin_tape(self) -> None:
+        """Let the tape begin: what memory holds now is what the code is given."""
+        if self._tape is None:
+            return
+        self._execution.tape = self._tape
+        self._memory_at_start = {
+            page: bytes(self._engine.mem_read(page, PAGE))
+            for start, end, _ in self._engine.mem_regions()
+            for page in range(start, end, PAGE)
+        }
 
     def _number_at(self, address: int, size: int) -> int:
         try:
@@ -235,6 +292,7 @@ class Machine:
         saved = self._set_up(esp, source, words)
         focus_at = 0 if focus is None else self._image.base + focus
         self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget, focus_at)
+        self._begin_tape()
         if why is None:
             try:
                 self._host.run(entry, esp)

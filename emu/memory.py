@@ -133,6 +133,11 @@ class AddressSpace:
         return True
 
     @property
+    def touched(self) -> Iterable[int]:
+        """The pages that came into being in this run, by address."""
+        return self._touched
+
+    @property
     def is_full(self) -> bool:
         """Whether the run has used up its memory budget."""
         return len(self._touched) >= MAX_TOUCHED_PAGES

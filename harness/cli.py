@@ -17,7 +17,7 @@ import typer
 
 from stackemu.emu.errors import StackemuError
 from stackemu.harness import output
-from stackemu.harness.commands import explain, run, static, symbols, verify
+from stackemu.harness.commands import explain, replay, run, static, symbols, verify
 
 INTERRUPTED = 130
 """128 + SIGINT; typer, too, exits with it when a command is interrupted."""
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.command(name="run", epilog=run.EPILOG, short_help="Measure by running.")(run.run)
 app.command(name="explain", epilog=explain.EPILOG, short_help="Say what was not reached and why.")(explain.explain)
+app.command(name="replay", epilog=replay.EPILOG, short_help="Repeat a measured run.")(replay.replay)
 app.command(name="static", epilog=static.EPILOG, short_help="List what the code reserves.")(static.static)
 app.command(name="symbols", epilog=symbols.EPILOG, short_help="List the functions.")(symbols.symbols)
 app.command(name="verify", epilog=verify.EPILOG, short_help="Hold other tools' figures against it.")(verify.verify)

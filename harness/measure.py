@@ -17,6 +17,7 @@ from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
+from stackemu.emu.tape import Tape
 from stackemu.harness.bring_up import BringUp, bring_up, entry_root
 from stackemu.harness.contexts import RUNAWAY, Context, Visit, visits_of
 from stackemu.harness.explore import Attempt, Explorer, OpenBranch
@@ -66,6 +67,8 @@ class FunctionRuns:
     best: Observation | None
     chain: tuple[tuple[str, int], ...] = ()
     witness: str | None = None
+    context: Context | None = None
+    """The run that `best` is: what repeats it."""
     own: int = 0
     runs: int = 0
     reason: str = ""
@@ -106,6 +109,7 @@ class FunctionRuns:
             best=deepest.best,
             chain=deepest.chain,
             witness=deepest.witness,
+            context=deepest.context,
             own=own,
             runs=self.runs + others.runs,
         )
@@ -162,12 +166,13 @@ class Measurer:
             open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
-        source = next(attempt.source for attempt in explorer.attempts if attempt.observation is best)
+        attempt = next(attempt for attempt in explorer.attempts if attempt.observation is best)
         return FunctionRuns(
             rva=function.rva,
             best=best,
-            chain=self._chain(best),
-            witness=source.label,
+            chain=self.chain(best),
+            witness=attempt.source.label,
+            context=Context(function.rva, *variants[attempt.variant], attempt.source),
             own=own,
             runs=len(observations),
             reason=_reason(observations),
@@ -188,21 +193,34 @@ class Measurer:
 
     def _in_contexts(self, task: Task) -> FunctionRuns:
         """Repeat runs of other functions, with the figures of this one's deepest frame."""
-        runs = []
-        for context in task.contexts:
-            with self._from_the_start((context.way,)):
-                observation = self._machine.call(
-                    context.caller,
-                    context.source,
-                    context.way,
-                    alignment=context.alignment,
-                    budget=self._settings.budget,
-                    focus=task.function.rva,
-                )
-            runs.append((observation, self._label(context)))
+        rva = task.function.rva
+        runs = [(self.repeat(rva, context), context) for context in task.contexts]
         own = max(observation.own for observation, _ in runs)
-        best, witness = max(runs, key=lambda run: _rank(run[0], own))
-        return FunctionRuns(task.function.rva, best, self._chain(best), witness, own, len(runs))
+        best, context = max(runs, key=lambda run: _rank(run[0], own))
+        return FunctionRuns(rva, best, self.chain(best), self._label(context), context, own, len(runs))
+
+    def repeat(self, rva: int, context: Context) -> Observation:
+        """Repeat one run; the figures are those of the function at `rva`, whichever function the run calls."""
+        with self._from_the_start((context.way,)):
+            return self._machine.call(
+                context.caller,
+                context.source,
+                context.way,
+                alignment=context.alignment,
+                budget=self._settings.budget,
+                focus=rva if rva != context.caller else None,
+            )
+
+    def tape(self, context: Context) -> Tape:
+        """Repeat one run and write it down, so that it can be repeated elsewhere."""
+        with self._from_the_start((context.way,)):
+            return self._machine.tape(
+                context.caller,
+                context.source,
+                context.way,
+                alignment=context.alignment,
+                budget=self._settings.budget,
+            )
 
     def _label(self, context: Context) -> str:
         """Return a text that names the run of another function: its name, its role and its input."""
@@ -210,7 +228,8 @@ class Measurer:
         role = f" as {context.way.role}" if isinstance(context.way, Root) else ""
         return f"in {name}{role}: {context.source.label}"
 
-    def _chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
+    def chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
+        """Return the frames at the low-water mark by name, with their bytes."""
         return tuple((self._name(share.function), share.bytes) for share in observation.chain)
 
     def _explore(self, rva: int, variants: Sequence[tuple[Arguments | Root, int]]) -> Explorer:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -95,6 +95,20 @@ def deliver(content: str | bytes, target: Path | None) -> None:
         _write_file(data, target)
     except OSError as error:
         raise InputError(str(target), f"cannot be written: {error.strerror or error}") from error
+
+
+def deliver_files(files: Mapping[str, bytes], directory: Path) -> None:
+    """Write files into a directory, which is made if it is not there; each as a whole or not at all.
+
+    Raises:
+        InputError: the directory or a file cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            _write_file(data, directory / name)
+    except OSError as error:
+        raise InputError(str(directory), f"cannot be written: {error.strerror or error}") from error
 
 
 def _write_stdout(data: bytes) -> None:

@@ -65,9 +65,21 @@ def run_survey(
     on_progress: Callable[[int, int, str], None],
     annotations: Annotations = NO_ANNOTATIONS,
 ) -> Measurement:
+    """Measure `functions` and reconcile the figures with the static ones, as `surveyed_runs` does."""
+    return surveyed_runs(driver, functions, settings, on_progress, annotations)[0]
+
+
+def surveyed_runs(
+    driver: Driver,
+    functions: Sequence[Function],
+    settings: RunSettings,
+    on_progress: Callable[[int, int, str], None],
+    annotations: Annotations = NO_ANNOTATIONS,
+) -> tuple[Measurement, dict[int, FunctionRuns]]:
     """Measure `functions` and reconcile the figures with the static ones.
 
-    `on_progress` is called with the number of functions done, their total and the last one's name.
+    `on_progress` is called with the number of functions done, their total and the last one's name. Returns the
+    document, and the runs that it was made of by RVA.
     """
     model = driver.code_model()
     alignments = _worst_alignments(driver, model, functions)
@@ -91,7 +103,7 @@ def run_survey(
     initialisation = Initialisation(
         outcome=bring_up.outcome, status=bring_up.status, why=bring_up.why, roots=len(bring_up.roots)
     )
-    return _document(driver, shown, results, initialisation)
+    return _document(driver, shown, results, initialisation), runs
 
 
 def explained_survey(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,6 +69,10 @@ def run(
     ] = False,
     effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.NORMAL,
     annotations: AnnotationsFile = None,
+    witnesses: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write each function's deepest run there, for replay.", show_default=False),
+    ] = None,
     no_init: Annotated[bool, typer.Option("--no-init", help="Don't run DriverEntry before the functions.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -84,7 +89,8 @@ def run(
     from stackemu.emu.errors import CheckFailedError, NothingMeasuredError
     from stackemu.harness import output
     from stackemu.harness.commands.loading import annotations_of, load
-    from stackemu.harness.survey import RunSettings, run_survey
+    from stackemu.harness.survey import RunSettings, surveyed_runs
+    from stackemu.harness.witness import witness_files
 
     opened, selected = load(driver, symbols, func, target)
     settings = RunSettings(
@@ -94,7 +100,9 @@ def run(
         settings = replace(settings, inputs=inputs)
     known = annotations_of(annotations, opened)
     with output.ProgressLine("measuring") as on_progress:
-        measurement = run_survey(opened, selected, settings, on_progress, known)
+        measurement, runs = surveyed_runs(opened, selected, settings, on_progress, known)
+    if witnesses is not None:
+        output.deliver_files(witness_files(opened, selected, runs, settings), witnesses)
     rows = _rows(measurement, report_format, sort, top)
     output.deliver(_render(measurement, rows, report_format, output.page_for(target), verbose), target)
     if measurement.summary.measured == 0:

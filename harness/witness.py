@@ -1,0 +1,192 @@
+"""Witnesses: a measured figure's run as a file that repeats it anywhere. Schema `stackemu.witness/1`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from stackemu.emu.errors import InputError
+from stackemu.emu.inputs import Input, Override, Place, Style
+from stackemu.emu.kernel.roots import Root
+from stackemu.emu.machine import Arguments
+from stackemu.emu.symbols.function import Function
+from stackemu.harness.contexts import Context
+from stackemu.harness.measure import FunctionRuns, RunSettings
+from stackemu.harness.session import Driver
+
+SCHEMA = "stackemu.witness/1"
+MAX_FILE = 1 << 20
+_UNSAFE = re.compile(r"[^A-Za-z0-9_@$?.-]+")
+_LONGEST_NAME = 80
+
+
+class WitnessDriver(msgspec.Struct, frozen=True, kw_only=True):
+    """The image that the witness belongs to."""
+
+    path: str
+    sha256: str
+
+
+class WitnessRoot(msgspec.Struct, frozen=True, kw_only=True):
+    """The role that the kernel calls the run's function in."""
+
+    rva: int
+    role: str
+    kind: str
+    context: tuple[int, ...]
+
+
+class WitnessArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """How the run's function is called where it has no role: C types, or whether a word is a pointer."""
+
+    stack: tuple[bool | str | None, ...]
+    ecx: bool | str | None
+    edx: bool | str | None
+
+
+class WitnessOverride(msgspec.Struct, frozen=True, kw_only=True):
+    """A place of the input with a value of its own."""
+
+    place: str
+    key: int
+    value: int
+    size: int
+
+
+class WitnessInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where every unknown byte of the run comes from."""
+
+    seed: int
+    style: str
+    succeed: bool | None
+    overrides: tuple[WitnessOverride, ...]
+
+
+class Witness(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, and what it showed of the function at `rva`: bytes below its entry's ESP."""
+
+    schema: str = SCHEMA
+    driver: WitnessDriver
+    function: str
+    rva: int
+    caller: int
+    """RVA of the function that the run calls: `rva` itself, or one that comes to call it."""
+    root: WitnessRoot | None
+    arguments: WitnessArguments | None
+    alignment: int
+    input: WitnessInput
+    seed: int
+    budget: int
+    initialise: bool
+    own: int
+    depth: int
+
+
+def witness_of(driver: Driver, function: Function, runs: FunctionRuns, settings: RunSettings) -> Witness | None:
+    """Return the witness of a function's deepest run, None where it has none."""
+    context, best = runs.context, runs.best
+    if context is None or best is None:
+        return None
+    way, base = context.way, driver.image.base
+    is_root = isinstance(way, Root)
+    return Witness(
+        driver=WitnessDriver(path=str(driver.image.path), sha256=driver.image.sha256),
+        function=function.name,
+        rva=function.rva,
+        caller=context.caller,
+        root=WitnessRoot(rva=way.address - base, role=way.role, kind=way.kind, context=way.context)
+        if isinstance(way, Root)
+        else None,
+        arguments=None if is_root else _arguments(way),
+        alignment=context.alignment,
+        input=_input(context.source),
+        seed=settings.seed,
+        budget=settings.budget,
+        initialise=settings.initialise,
+        own=best.own,
+        depth=best.depth,
+    )
+
+
+def _arguments(way: Arguments | Root) -> WitnessArguments | None:
+    if isinstance(way, Root):
+        return None
+    return WitnessArguments(stack=way.stack, ecx=way.ecx, edx=way.edx)
+
+
+def _input(source: Input) -> WitnessInput:
+    overrides = tuple(
+        WitnessOverride(place=one.place.value, key=one.key, value=one.value, size=one.size)
+        for one in source.overrides
+    )
+    return WitnessInput(
+        seed=source.seed, style=source.style.name.lower(), succeed=source.succeed, overrides=overrides
+    )
+
+
+def context_of(witness: Witness, base: int) -> Context:
+    """Return what repeats a witness's run in an image at `base`.
+
+    Raises:
+        ValueError: the witness names a style or a place that does not exist.
+    """
+    root, arguments = witness.root, witness.arguments
+    way: Arguments | Root = Arguments()
+    if root is not None:
+        way = Root(base + root.rva, root.role, root.kind, root.context)
+    elif arguments is not None:
+        way = Arguments(arguments.stack, arguments.ecx, arguments.edx)
+    given = witness.input
+    try:
+        style = Style[given.style.upper()]
+    except KeyError as error:
+        raise ValueError(f"{given.style} is no style of inputs") from error
+    overrides = tuple(Override(Place(one.place), one.key, one.value, one.size) for one in given.overrides)
+    return Context(witness.caller, way, witness.alignment, Input(given.seed, style, given.succeed, overrides))
+
+
+def load_witness(path: Path) -> Witness:
+    """Read a witness.
+
+    Raises:
+        InputError: the file cannot be read or is none.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
+    try:
+        if len(data) > MAX_FILE:
+            raise ValueError(f"more than {MAX_FILE} bytes")
+        witness = msgspec.json.decode(data, type=Witness)
+        if witness.schema != SCHEMA:
+            raise ValueError(f"schema {witness.schema}")
+        context_of(witness, 0)
+    except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            str(path), f"not a witness: {error}", "'stackemu run DRIVER --witnesses DIR' writes some"
+        ) from error
+    return witness
+
+
+def file_name(witness: Witness) -> str:
+    """Return a name for a witness's file, safe on every file system: the function's, and its RVA against clashes."""
+    name = _UNSAFE.sub("_", witness.function)[:_LONGEST_NAME]
+    return f"{name}-{witness.rva:x}.json"
+
+
+def to_json(witness: Witness) -> bytes:
+    """Return the witness as JSON, indented, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(witness), indent=2) + b"\n"
+
+
+def witness_files(
+    driver: Driver, functions: Iterable[Function], runs: Mapping[int, FunctionRuns], settings: RunSettings
+) -> dict[str, bytes]:
+    """Return the witnesses of all functions that were measured, by the names of their files."""
+    found = (witness_of(driver, one, runs[one.rva], settings) for one in functions if one.rva in runs)
+    return {file_name(witness): to_json(witness) for witness in found if witness is not None}
