@@ -1,4 +1,4 @@
-"""Operations as minifilters get them: parameters and buffers that fit each other, before and after the file system."""
+"""Operations as minifilters get them, before and after the file system: parameters and buffers that fit."""
 
 from __future__ import annotations
 
