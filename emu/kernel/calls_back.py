@@ -49,7 +49,7 @@ _TEARDOWN = _callbacks("2", "flt-instance-teardown")
 _TABLE = _callbacks("2 3")
 """RTL_GENERIC_COMPARE_ROUTINE, RTL_AVL_COMPARE_ROUTINE, their allocation and freeing."""
 _LOOKASIDE_ALLOCATE, _LOOKASIDE_FREE = _callbacks("3 4", "lookaside-allocate"), _callbacks("1 2", "lookaside-free")
-_OPLOCK = _callbacks("2", "oplock-complete")
+_OPLOCK = _callbacks("2", "oplock-complete", "flt-oplock-complete")
 _COMPARE = (Callback(2, is_cdecl=True, is_argument=True),)
 
 
@@ -98,6 +98,7 @@ CALLS_BACK: Mapping[str, tuple[Callback, ...]] = {
         FltDeleteInstanceContext FltDeleteStreamContext FltDeleteStreamHandleContext FltDeleteTransactionContext
         FltDeleteVolumeContext FltSetFileContext FltSetInstanceContext FltSetStreamContext
         FltSetStreamHandleContext FltSetTransactionContext FltSetVolumeContext
+        FltCloseSectionForDataScan
         FltAllocateContext FltAllocateContextEx""",
     ),
     **_named((*_CONTEXT, *_TEARDOWN), "FltUnregisterFilter FltDetachVolume"),
@@ -105,9 +106,13 @@ CALLS_BACK: Mapping[str, tuple[Callback, ...]] = {
         (*_CONTEXT, *_callbacks("4", "flt-instance-setup")),
         "FltAttachVolume FltAttachVolumeAtAltitude FltStartFiltering",
     ),
-    **_named(_callbacks("2 4"), "FltDoCompletionProcessingWhenSafe FltPerformAsynchronousIo"),
+    **_named(_callbacks("4", "flt-safe-completion"), "FltDoCompletionProcessingWhenSafe"),
     **_named(
-        _callbacks("1 2 3 4", "csq", "plain"),
+        _callbacks("2", "flt-async-completion"),
+        "FltPerformAsynchronousIo FltReadFile FltReadFileEx FltWriteFile FltWriteFileEx FltFastIoMdlRead",
+    ),
+    **_named(
+        _callbacks("1 2 3 4", "flt-cbdq"),
         "FltCbdqInsertIo FltCbdqRemoveIo FltCbdqRemoveNextIo FltCbdqEnable FltCbdqDisable",
     ),
     **_named(
@@ -123,7 +128,8 @@ CALLS_BACK: Mapping[str, tuple[Callback, ...]] = {
         FsRtlFreeExtraCreateParameter FsRtlFreeExtraCreateParameterList FltFreeExtraCreateParameter
         FltFreeExtraCreateParameterList FsRtlTeardownPerFileContexts FsRtlTeardownPerStreamContexts
         FsRtlNotifyCleanup FsRtlNotifyCleanupAll FsRtlNotifyFilterChangeDirectory FsRtlNotifyFilterReportChange
-        FsRtlNotifyFullChangeDirectory FsRtlNotifyFullReportChange FsRtlNotifyReportChange""",
+        FsRtlNotifyFullChangeDirectory FsRtlNotifyFullReportChange FsRtlNotifyReportChange
+        FltNotifyFilterChangeDirectory""",
     ),
     **_named(_callbacks("7", "plain"), "CcGetDirtyPages"),
     **_named(

@@ -129,7 +129,13 @@ def ioctl() -> Path:
     return ROOT / "drivers" / "ioctl.sys"
 
 
-@pytest.fixture(scope="session", params=["passthrough", "ioctl", "stackzoo"])
+@pytest.fixture(scope="session")
+def echo() -> Path:
+    """drivers/echo.sys, a driver of the Kernel-Mode Driver Framework, with its private PDB beside it."""
+    return ROOT / "drivers" / "echo.sys"
+
+
+@pytest.fixture(scope="session", params=["passthrough", "ioctl", "echo", "stackzoo"])
 def sample(request: pytest.FixtureRequest) -> Path:
     """Each of the sample drivers in turn."""
     driver: Path = request.getfixturevalue(request.param)
