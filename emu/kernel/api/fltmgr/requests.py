@@ -230,6 +230,16 @@ def _set_activity(call: ApiCall) -> None:
     _set_status(call)
 
 
+def _propagate_activity(call: ApiCall) -> None:
+    """FltPropagateActivityIdToThread(CallbackData, PropagateId, OriginalId): the thread had no activity before."""
+    _data, identifier, original_out = call.arguments[:3]
+    if not call.succeeds:
+        call.fail()
+        return
+    call.write(identifier, b"".join(call.draw(key).to_bytes(4, "little") for key in range(4)))
+    call.put_u32(original_out, 0)
+
+
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "FltGetRequestorProcess": _process,
     "FltGetRequestorProcessId": _process_id,
@@ -256,6 +266,8 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "FltSetIoPriorityHintIntoThread": _set_status,
     "FltRetrieveIoPriorityInfo": _priority_info,
     "FltApplyPriorityInfoThread": _apply_priority,
+    "FltGetIoAttributionHandleFromCallbackData": _choice(0),
+    "FltPropagateActivityIdToThread": _propagate_activity,
     "FltGetActivityIdCallbackData": _activity,
     "FltSetActivityIdCallbackData": _set_activity,
 }
