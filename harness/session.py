@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stackemu.emu.code.instruction import Instruction
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.image import Image
 from stackemu.emu.load_image import load_image
@@ -26,12 +27,14 @@ class Driver:
     warnings: tuple[str, ...]
     structures: Mapping[str, Structure] = field(default_factory=dict)
     """The structures of the driver's source, by their tags, where its symbols describe them."""
+    decoded: dict[int, Instruction] = field(default_factory=dict, repr=False, compare=False)
+    """Instructions that were decoded so far, by address."""
 
     def code_model(self) -> CodeModel:
         """Return a new model of the driver's code."""
         base = self.image.base
         names = {base + function.rva: function.name for function in self.functions}
-        return CodeModel(self.image, names, names)
+        return CodeModel(self.image, names, names, self.decoded)
 
     def function_ranges(self) -> list[tuple[int, int]]:
         """Return the (start, end) addresses of all functions, ascending."""
@@ -47,9 +50,11 @@ def open_driver(path: Path, symbols: Path | None = None) -> Driver:
     """
     image = load_image(path)
     table = load_functions(image, symbols)
+    decoded: dict[int, Instruction] = {}
     return Driver(
         image=image,
-        functions=complete(image, table.functions),
+        functions=complete(image, table.functions, decoded),
+        decoded=decoded,
         symbols_source=table.source,
         symbols_path=table.path,
         warnings=table.warnings,

@@ -66,11 +66,13 @@ class FlowTracer:
         is_function: Callable[[int], bool],
         never_returns: Callable[[Instruction], bool],
         function_start: Callable[[int], int | None] | None = None,
+        decoded: dict[int, Instruction] | None = None,
     ) -> None:
         """`is_function` tells whether a function starts at an address; `never_returns` judges a call or jump.
 
         `function_start` gives the last function entry up to an address, once all of them are known: it tells
-        where one function's jump table ends and the next one's begins.
+        where one function's jump table ends and the next one's begins. `decoded` are instructions by their
+        addresses that others have decoded; it is added to.
         """
         self._image = image
         self._is_function = is_function
@@ -78,7 +80,7 @@ class FlowTracer:
         self._never_returns = never_returns
         self._decoder = Decoder()
         self._relocated = frozenset(image.relocations)
-        self._decoded: dict[int, Instruction] = {}
+        self._decoded: dict[int, Instruction] = {} if decoded is None else decoded
 
     def instruction(self, address: int) -> Instruction | None:
         """Return the instruction at `address`, None outside code or where nothing decodes."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EBP, ESP, Flow, Instruction, Mem, Reg
@@ -41,6 +42,8 @@ class Heights:
     restores: set[tuple[int, int]] = field(default_factory=set)
     """(slot, register): a callee-saved register gets its entry value back from this slot."""
     findings: dict[int, str] = field(default_factory=dict)
+    disagreements: set[int] = field(default_factory=set)
+    """By how many bytes paths disagree about ESP where they meet."""
     unknown_since: dict[int, str] = field(default_factory=dict)
     """Instructions after which ESP is no constant, and why."""
     realigns: int = 0
@@ -54,7 +57,7 @@ class Heights:
     callees: dict[int, Value] = field(default_factory=dict)
     """What an indirect call or tail jump goes to, where the data flow knows it."""
     passed: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By call: the constants among the words on top of the stack, such as pointers to callbacks."""
+    """By indirect call: the constants among the words on top of the stack, such as pointers to callbacks."""
     helper_lowest: dict[int, int] = field(default_factory=dict)
     """By call of a helper that builds or removes the frame: the lowest offset that the helper reaches."""
     registers_handler: bool = False
@@ -72,17 +75,20 @@ class HeightAnalysis:
         load: Callable[[Value, int], Value | None],
         callee: Callable[[Instruction, State], Value | None],
         entry_state: State | None = None,
+        patience: int | None = None,
     ) -> None:
         """`call_effect` says what a call does, `load` what the word at a known address off the stack holds.
 
         `callee` says what an indirect call or jump goes to.
 
-        `entry_state` replaces the default to inline a helper into its caller.
+        `entry_state` replaces the default to inline a helper into its caller. After `patience` findings and
+        suspicions the interpretation is given up.
         """
         self._code = code
         self._semantics = Semantics(residue, load)
         self._call_effect = call_effect
         self._callee = callee
+        self._patience = patience
         self._entry_state = entry_state or State.at_entry()
         self._incoming: dict[int, State] = {}
         self._visits: dict[int, int] = {}
@@ -94,17 +100,28 @@ class HeightAnalysis:
     def run(self) -> Heights:
         """Interpret until nothing changes."""
         self._incoming[self._code.entry] = self._entry_state.copy()
+        # By address, which is nearly the order of control flow: a block is then seldom interpreted before its
+        # predecessors are done.
         pending = [self._code.entry]
-        while pending:
-            leader = pending.pop()
+        waiting = {self._code.entry}
+        while pending and not self._is_given_up:
+            leader = heappop(pending)
+            waiting.discard(leader)
             self._visits[leader] = self._visits.get(leader, 0) + 1
-            pending.extend(self._block(leader))
-            pending.extend(self._raised_to)
+            for changed in (*self._block(leader), *self._raised_to):
+                if changed not in waiting:
+                    waiting.add(changed)
+                    heappush(pending, changed)
             self._raised_to.clear()
         semantics = self._semantics
         self.heights.restores, self.heights.suspicions = semantics.restores, semantics.suspicions
         self.heights.realigns = semantics.realigns
         return self.heights
+
+    @property
+    def _is_given_up(self) -> bool:
+        doubts = len(self.heights.findings) + self._semantics.suspicions
+        return self._patience is not None and doubts >= self._patience
 
     def _block(self, leader: int) -> list[int]:
         """Interpret one block; returns the leaders whose incoming state changed."""
@@ -170,6 +187,7 @@ class HeightAnalysis:
         if state.esp is None:
             known.registers[ESP] = None
             return True
+        self.heights.disagreements.add(abs(known.esp - state.esp))
         self.heights.findings.setdefault(
             leader, f"paths disagree about ESP: {-known.esp} and {-state.esp} bytes below entry"
         )
@@ -187,19 +205,23 @@ class HeightAnalysis:
 
     def _step(self, state: State, instruction: Instruction) -> None:
         heights = self.heights
-        heights.esp_before[instruction.address] = state.esp
+        before = state.esp
+        heights.esp_before[instruction.address] = before
         if instruction.flow is Flow.CALL:
             self._call(state, instruction)
-        elif instruction.flow is Flow.RETURN or instruction in self._code.tail_jumps:
+        elif instruction.flow is not Flow.NEXT and (
+            instruction.flow is Flow.RETURN or instruction in self._code.tail_jumps
+        ):
             self._leave(state, instruction)
         else:
-            before = state.esp
             if _writes_handler(instruction):
                 heights.registers_handler = True
             self._semantics.apply(state, instruction)
-            if state.esp is None and before is not None:
+            if before is not None and state.esp is None:
                 heights.unknown_since.setdefault(instruction.address, _reason(instruction))
-        self._reach(state.esp, instruction)
+        after = state.esp
+        if after != before:
+            self._reach(after, instruction)
 
     def _reach(self, offset: int | None, instruction: Instruction) -> None:
         if offset is not None and offset < self.heights.lowest:
@@ -241,8 +263,9 @@ class HeightAnalysis:
         if instruction.target == instruction.end:
             self._semantics.push(state, Value("const", instruction.end), 4)  # `call $+5`: a push of the address
             return
-        self._note_callee(state, instruction)
-        self._note_passed(state, instruction)
+        if instruction.target is None:
+            self._note_callee(state, instruction)
+            self._note_passed(state, instruction)
         effect = self._call_effect(instruction, state)
         if effect.lowest is not None:
             known = self.heights.helper_lowest.get(instruction.address, 0)

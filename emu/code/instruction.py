@@ -125,21 +125,50 @@ _WRITES_FIRST = frozenset(
 )  # fmt: skip
 
 
+_MAX_KNOWN = 1 << 17
+_RELATIVE = ("j", "loop", "call", "bnd j", "bnd call", "notrack j", "notrack call")
+"""How capstone writes transfers whose operand is the address that they go to, where it is a number."""
+
+
 class Decoder:
-    """Decodes instructions one after another out of a piece of memory."""
+    """Decodes instructions one after another out of a piece of memory.
+
+    Most instructions of an image are written the same way many times: what capstone's details say of each is worked
+    out once, by its bytes, or by its mnemonic where the bytes are relative to its address.
+    """
 
     def __init__(self) -> None:
         """Open a 32-bit capstone decoder with operand details."""
         self._capstone = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
         self._capstone.detail = True
+        self._known: dict[bytes | str, Instruction] = {}
 
     def decode(self, data: bytes, address: int, limit: int = 0) -> Iterator[Instruction]:
         """Yield the instructions in `data`, which lies at `address`, up to `limit` of them (0: all).
 
         Ends at the first byte sequence that is no instruction.
         """
-        for raw in self._capstone.disasm(data, address, limit):
-            yield _convert(raw)
+        known, start = self._known, address
+        for at, size, mnemonic, operands in self._capstone.disasm_lite(data, address, limit):
+            code = data[at - start : at - start + size]
+            if operands[:2] == "0x" and mnemonic.startswith(_RELATIVE):
+                like = known.get(mnemonic)
+                if like is None:
+                    like = self._learn(mnemonic, code, at)
+                yield Instruction(at, size, like.mnemonic, (Imm(int(operands, 16)),), like.writes, like.flow)
+                continue
+            like = known.get(code)
+            if like is None:
+                like = self._learn(code, code, at)
+            yield Instruction(at, size, like.mnemonic, like.operands, like.writes, like.flow)
+
+    def _learn(self, key: bytes | str, code: bytes, address: int) -> Instruction:
+        """Decode one instruction with its details and remember it."""
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        instruction = _convert(next(self._capstone.disasm(code, address, 1)))
+        self._known[key] = instruction
+        return instruction
 
 
 def _convert(raw: Any) -> Instruction:

@@ -20,7 +20,11 @@ MAX_HELPER = 64
 MAX_CHAINED = 3
 """A helper may end in a jump to another one, so often at most."""
 MAX_TRIALS = 96
-"""How many assignments of popped bytes are tried for a function with calls that nobody knows."""
+"""How many assignments of popped bytes are tried for a function with calls that nobody knows,"""
+MAX_POPS = 128
+"""Bytes of arguments that a callee pops at most, where nobody knows it."""
+MAX_TRIED_INSTRUCTIONS = 20_000
+"""and how many instructions may be interpreted for that; four assignments are tried of every function."""
 MAX_DEPTH = 60
 """How deep the analysis of callees may nest."""
 MAX_POINTERS = 256
@@ -31,8 +35,17 @@ _PAGE = 0x1000
 class CodeModel:
     """Code of every function of an image, analysed on demand and remembered. Addresses are absolute."""
 
-    def __init__(self, image: Image, starts: Iterable[int], names: Mapping[int, str]) -> None:
-        """`starts` are the addresses of all function entries, `names` what the named ones are called."""
+    def __init__(
+        self,
+        image: Image,
+        starts: Iterable[int],
+        names: Mapping[int, str],
+        decoded: dict[int, Instruction] | None = None,
+    ) -> None:
+        """`starts` are the addresses of all function entries, `names` what the named ones are called.
+
+        `decoded` are instructions that were decoded before, by address.
+        """
         self.image = image
         self._starts = sorted(starts)
         self._start_set = frozenset(self._starts)
@@ -46,7 +59,9 @@ class CodeModel:
         self._kmdf_variable: int | None = None
         self._kmdf_first = len(self._apis)
         self._bind_kmdf(find_binding(image))
-        self._tracer = FlowTracer(image, self._start_set.__contains__, self._never_returns, self._function_start)
+        self._tracer = FlowTracer(
+            image, self._start_set.__contains__, self._never_returns, self._function_start, decoded
+        )
         self._code: dict[int, FunctionCode] = {}
         self._heights: dict[tuple[int, int], Heights] = {}
         self._pops: dict[int, int | None] = {}
@@ -308,20 +323,23 @@ class CodeModel:
         best = self._interpret(address, residue)
         score = _imbalance(best)
         trials = 0
+        most = min(MAX_TRIALS, max(4, MAX_TRIED_INSTRUCTIONS // (len(self.code(address).instructions) or 1)))
         for site in list(best.guesses) if score else ():
-            for amount in _candidates(best.guesses[site]):
-                if trials >= MAX_TRIALS or not score:
+            for amount in _candidates(best, site):
+                if trials >= most or not score:
                     break
                 trials += 1
                 self._trial = {**best.guesses, site: amount}
-                heights = self._interpret(address, residue)
+                heights = self._interpret(address, residue, score)
                 if _imbalance(heights) < score:
                     best, score = heights, _imbalance(heights)
         self._trial = outer
         return best
 
-    def _interpret(self, address: int, residue: int) -> Heights:
-        return HeightAnalysis(self.code(address), residue, self._call_effect, self._load, self._callee).run()
+    def _interpret(self, address: int, residue: int, patience: int | None = None) -> Heights:
+        code = self.code(address)
+        analysis = HeightAnalysis(code, residue, self._call_effect, self._load, self._callee, patience=patience)
+        return analysis.run()
 
 
 def _imbalance(heights: Heights) -> int:
@@ -329,8 +347,20 @@ def _imbalance(heights: Heights) -> int:
     return len(heights.findings) + heights.suspicions + sum(offset != 0 for offset in heights.exits.values())
 
 
-def _candidates(guess: int) -> list[int]:
-    return [amount for amount in (0, *range(4, max(guess, 24) + 4, 4)) if amount != guess]
+def _candidates(heights: Heights, site: int) -> list[int]:
+    """Return what else the callee of a site may pop, the likeliest amounts first.
+
+    Where the stack is off by some bytes at a return or where paths meet, as much more or less would mend it. A
+    register that comes back from another's slot only says that something is wrong.
+    """
+    guess = heights.guesses[site]
+    errors = {-offset for offset in heights.exits.values() if offset}
+    errors |= {sign * difference for difference in heights.disagreements for sign in (1, -1)}
+    likely = sorted({guess + error for error in errors}, key=lambda amount: abs(amount - guess))
+    amounts = [amount for amount in likely if 0 <= amount <= MAX_POPS and amount % 4 == 0]
+    if heights.suspicions or not errors:
+        amounts += [0, *range(4, max(guess, 24) + 4, 4)]
+    return [amount for amount in dict.fromkeys(amounts) if amount != guess]
 
 
 def _probe_effect(state: State) -> CallEffect:

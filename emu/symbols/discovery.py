@@ -41,18 +41,23 @@ _PROLOGUES = (
 _FRAME_SETUPS = _PROLOGUES[:3]
 
 
-def complete(image: Image, named: Iterable[Function]) -> tuple[Function, ...]:
-    """Return the named functions and all that discovery adds, sorted by RVA, each with an extent."""
-    return _Discovery(image, named).run()
+def complete(
+    image: Image, named: Iterable[Function], decoded: dict[int, Instruction] | None = None
+) -> tuple[Function, ...]:
+    """Return the named functions and all that discovery adds, sorted by RVA, each with an extent.
+
+    What it decodes is added to `decoded`, by address.
+    """
+    return _Discovery(image, named, decoded).run()
 
 
 class _Discovery:
-    def __init__(self, image: Image, named: Iterable[Function]) -> None:
+    def __init__(self, image: Image, named: Iterable[Function], decoded: dict[int, Instruction] | None) -> None:
         self._image = image
         self._functions = {function.rva: function for function in named}
         self._order = sorted(self._functions)
         self._slots = {image.base + entry.slot: entry.label for entry in image.imports}
-        self._tracer = FlowTracer(image, self._is_function, self._never_returns)
+        self._tracer = FlowTracer(image, self._is_function, self._never_returns, decoded=decoded)
         self._code: dict[int, FunctionCode] = {}
         self._covered: set[int] = set()
         """Addresses of all instructions traced so far."""

@@ -15,12 +15,12 @@ import networkx
 from stackemu.emu.code.heights import Heights
 from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.harness.results import BOUND_ONLY
-from stackemu.harness.static.callgraph import CallGraph, Edge, How, Site
+from stackemu.harness.static.callgraph import CallGraph, Site
 
+_REALIGNMENT = -1
+"""Stands in the graph for what every function that realigns does."""
 MAX_REASONS = 6
 """Reasons that are kept for one function; there are always more of the same kind."""
-_NO_RESIDUES = (0,)
-_RESIDUES = tuple(range(0, MAX_ALIGNMENT, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ class Bounds:
     """By function: the recursion that it takes part in."""
     _bounds: dict[tuple[int, int], Bound] = field(default_factory=dict)
     _sensitive: frozenset[int] = frozenset()
+    """Functions that realign the stack, and all that come to call one."""
+    _period: int = 4
+    """The largest realignment of the image: ESP modulo more than that makes no difference."""
 
     def compute(self, addresses: Iterable[int]) -> None:
         """Work out the bounds of the functions at `addresses` and of all that they call."""
@@ -70,12 +73,12 @@ class Bounds:
         graph: networkx.DiGraph[int] = networkx.DiGraph()
         graph.add_nodes_from(edges)
         graph.add_edges_from((caller, callee) for caller, callees in edges.items() for callee in callees)
-        realigning = [node for node in edges if self._heights(node).realigns]
-        sensitive = set(realigning)
-        backwards = graph.reverse(copy=False)
-        for node in realigning:
-            sensitive |= networkx.descendants(backwards, node)
-        self._sensitive = frozenset(sensitive)
+        realigning = [node for node in edges if self._realigns(node) > 4]
+        self._period = max(map(self._realigns, realigning), default=4)
+        graph.add_edges_from((node, _REALIGNMENT) for node in realigning)
+        if realigning:
+            self._sensitive = frozenset(networkx.ancestors(graph, _REALIGNMENT))
+            graph.remove_node(_REALIGNMENT)
         # Tarjan's components come callees first.
         for component in networkx.strongly_connected_components(graph):
             members = frozenset(component)
@@ -92,10 +95,21 @@ class Bounds:
             address = pending.pop()
             if address in found:
                 continue
-            callees = {edge.callee for site in self.graph.sites(address) for edge in site.edges}
+            callees = self._callees(address)
             found[address] = tuple(sorted(callees))
             pending += callees
         return found
+
+    def _callees(self, address: int) -> set[int]:
+        """Return what a node leads to: functions, and choices between functions of one prototype."""
+        if address < 0:
+            return set(self.graph.taken.get(_popped(address), ()))
+        callees: set[int] = set()
+        for site in self.graph.sites(address):
+            callees.update(edge.callee for edge in site.edges)
+            if site.pops in self.graph.taken:
+                callees.add(_choice(site.pops))
+        return callees
 
     # -- what others ask --
 
@@ -118,7 +132,8 @@ class Bounds:
             if step is None:
                 yield self.name(address), bound.bytes
                 return
-            yield self.name(address), step.bytes
+            if address >= 0:
+                yield self.name(address), step.bytes
             if step.callee is None:
                 yield step.label, bound.bytes - step.bytes
                 return
@@ -128,14 +143,18 @@ class Bounds:
 
     def _heights(self, address: int, residue: int = 0) -> Heights:
         model = self.graph.model
-        heights = model.heights(address)
-        return model.heights(address, residue) if residue and heights.realigns else heights
+        return model.heights(address, residue % self._realigns(address))
 
-    def _residues(self, address: int) -> tuple[int, ...]:
-        return _RESIDUES if address in self._sensitive else _NO_RESIDUES
+    def _realigns(self, address: int) -> int:
+        """Return what a function realigns the stack to, 4 when it does not."""
+        realigns = self.graph.model.heights(address).realigns if address >= 0 else 0
+        return max(4, min(realigns, MAX_ALIGNMENT))
+
+    def _residues(self, address: int) -> range:
+        return range(0, self._period if address in self._sensitive else 4, 4)
 
     def _key(self, address: int, residue: int) -> tuple[int, int]:
-        return address, residue if address in self._sensitive else 0
+        return address, residue % self._period if address in self._sensitive else 0
 
     def _straight(self, address: int) -> None:
         for residue in self._residues(address):
@@ -143,6 +162,8 @@ class Bounds:
 
     def _bound(self, address: int, residue: int, left_out: frozenset[int]) -> Bound:
         """Return the bound at one residue; calls of the functions `left_out` do not count."""
+        if address < 0:
+            return self._choose(address, residue, left_out)
         heights = self._heights(address, residue)
         best, step = -heights.lowest, None
         reasons = dict.fromkeys(self._own_reasons(address, heights))
@@ -154,6 +175,18 @@ class Bounds:
                 if reason_source is not None:
                     reasons.update(dict.fromkeys(reason_source.reasons))
         return Bound(best, step, tuple(reasons)[:MAX_REASONS])
+
+    def _choose(self, address: int, residue: int, left_out: frozenset[int]) -> Bound:
+        """Return the deepest bound of the functions that a call through a pointer may lead to."""
+        best = Bound(0)
+        reasons: dict[str, None] = {}
+        for callee in self._callees(address) - left_out:
+            key = self._key(callee, residue)
+            bound = self._bounds[key]
+            reasons.update(dict.fromkeys(bound.reasons))
+            if best.step is None or (bound.bytes, -callee) > (best.bytes, -(best.step.callee or 0)):
+                best = Bound(bound.bytes, Step(0, *key))
+        return Bound(best.bytes, best.step, tuple(sorted(reasons))[:MAX_REASONS])
 
     def _through(
         self, site: Site, heights: Heights, residue: int, left_out: frozenset[int]
@@ -173,8 +206,11 @@ class Bounds:
             if edge.callee in left_out:
                 continue
             below = depth + edge.below
-            key = self._key(edge.callee, (residue - below) % MAX_ALIGNMENT)
+            key = self._key(edge.callee, residue - below)
             yield Step(below, *key), self._bounds[key]
+        if site.pops in self.graph.taken and (choice := _choice(site.pops)) not in left_out:
+            key = self._key(choice, residue - depth)
+            yield Step(depth, *key), self._bounds[key]
 
     def _own_reasons(self, address: int, heights: Heights) -> Iterator[str]:
         name = self.name(address)
@@ -217,10 +253,12 @@ class Bounds:
 
     def _heaviest(self, member: int, members: frozenset[int]) -> int:
         """Return the most bytes between a member's entry and that of another member that it calls."""
+        if member < 0:
+            return 0
         return max(
             (
                 step.bytes
-                for residue in self._residues(member)
+                for residue in range(0, self._realigns(member), 4)
                 for site in self.graph.sites(member)
                 for step in self._steps_to(site, member, residue, members)
             ),
@@ -232,6 +270,8 @@ class Bounds:
         for edge in site.edges:
             if edge.callee in members and before is not None:
                 yield Step(-before + (0 if site.is_tail else 4) + edge.below, edge.callee)
+        if before is not None and site.pops in self.graph.taken and _choice(site.pops) in members:
+            yield Step(-before + (0 if site.is_tail else 4), _choice(site.pops))
 
     def _annotated_frames(self, members: frozenset[int], inside: networkx.DiGraph[int]) -> int | None:
         """Return how many frames of an annotated member stand at most, if every circle goes through it."""
@@ -243,18 +283,18 @@ class Bounds:
         return None
 
     def _describe(self, recursion: Recursion) -> str:
-        names = [self.name(member) for member in (*recursion.circle, recursion.circle[0])]
+        circle = [member for member in recursion.circle if member >= 0]
+        names = [self.name(member) for member in (*circle, circle[0])]
         return f"{BOUND_ONLY}recursion {' > '.join(names)}, {recursion.turn} bytes a turn at most"
 
 
-def describe_edges(site: Site, name: Callable[[int], str]) -> str:
-    """Return in words what an indirect call may lead to, and how that is known."""
-    by_how: dict[How, list[Edge]] = {}
-    for edge in site.edges:
-        by_how.setdefault(edge.how, []).append(edge)
-    return "; ".join(
-        f"{how.value}: {', '.join(name(edge.callee) for edge in edges)}" for how, edges in by_how.items()
-    )
+def _choice(pops: int | None) -> int:
+    """Return the node that stands for a choice between all functions that pop so many bytes."""
+    return -2 - (pops or 0)
+
+
+def _popped(choice: int) -> int:
+    return -2 - choice
 
 
 def bounds_of(graph: CallGraph, addresses: Iterable[int], names: Mapping[int, str]) -> Bounds:

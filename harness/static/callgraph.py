@@ -24,7 +24,7 @@ class How(enum.Enum):
     CONSTANT = "constant"
     TABLE = "table"
     PROTOTYPE = "prototype"
-    """Every function whose address is taken and that pops as many bytes as the call site needs."""
+    """Its address is taken, and it pops as many bytes as the call site needs."""
     SEEN = "seen in runs"
     ANNOTATION = "annotation"
     CALLBACK = "callback"
@@ -50,6 +50,8 @@ class Site:
     address: int
     is_tail: bool
     edges: tuple[Edge, ...] = ()
+    pops: int | None = None
+    """The call may besides lead to every function whose address is taken and that pops so many bytes."""
     kernel_function: str | None = None
     """The name of the import that is called."""
     is_helper: bool = False
@@ -118,16 +120,15 @@ class CallGraph:
             return Site(at, is_tail, (Edge(target, how),) if is_inside else ())
         name = self._kernel_function(function, instruction)
         if name is not None:
-            return Site(at, is_tail, tuple(self._callbacks(function, instruction, name)), name)
+            return Site(at, is_tail, tuple(self._callbacks(function, instruction, name)), kernel_function=name)
         annotated = self.annotations.indirect.get(at - self.model.image.base)
         if annotated is not None:
             return Site(at, is_tail, tuple(Edge(callee, How.ANNOTATION) for callee in annotated))
         edges = {edge.callee: edge for edge in self._resolved(function, instruction)}
-        if not edges:
-            edges = {callee: Edge(callee, How.PROTOTYPE) for callee in self._by_pops(function, instruction)}
+        pops = self._popped(function, instruction) if not edges else None
         for callee in sorted(self._seen.get(instruction.end, ())):
             edges[callee] = Edge(callee, How.SEEN)
-        return Site(at, is_tail, tuple(edges.values()))
+        return Site(at, is_tail, tuple(edges.values()), pops)
 
     def _kernel_function(self, function: int, instruction: Instruction) -> str | None:
         name = self.model.import_name(instruction)
@@ -147,12 +148,19 @@ class CallGraph:
             for pointer in dict.fromkeys(model.code_pointers(operand.disp & 0xFFFFFFFF)):
                 yield Edge(pointer, How.TABLE)
 
-    def _by_pops(self, function: int, instruction: Instruction) -> tuple[int, ...]:
+    def _popped(self, function: int, instruction: Instruction) -> int | None:
+        """Return how many bytes the unknown callee of a call or a tail jump is to pop."""
         if instruction.flow is Flow.CALL:
-            pops = self.model.heights(function).guesses.get(instruction.address)
-        else:
-            pops = self.model.pops(function)  # a tail call's callee pops what its caller was to pop
-        return self.taken.get(pops, ()) if pops is not None else ()
+            return self.model.heights(function).guesses.get(instruction.address)
+        return self.model.pops(function)  # a tail call's callee pops what its caller was to pop
+
+    def all_edges(self, site: Site) -> Iterator[Edge]:
+        """Yield all that a site may lead to, those included that only their prototype speaks for."""
+        known = {edge.callee for edge in site.edges}
+        yield from site.edges
+        for callee in self.taken.get(site.pops, ()) if site.pops is not None else ():
+            if callee not in known:
+                yield Edge(callee, How.PROTOTYPE)
 
     def _callbacks(self, function: int, instruction: Instruction, name: str) -> Iterator[Edge]:
         """Yield the functions of the driver that a kernel function may call before it returns.

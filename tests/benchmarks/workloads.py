@@ -229,7 +229,7 @@ def _driver(name: str, driver: Driver, listing: str, function: int, count: int, 
     code, _ = _assemble(listing, count=count, data=image.base + data_rva, distance=0)
     end = code.index(b"\xe8\0\0\0\0") + 5
     code, _ = _assemble(listing, count=count, data=image.base + data_rva, distance=function - (entry_rva + end))
-    # For passthrough's FLT_CALLBACK_DATA: Iopb at 8; FLT_RELATED_OBJECTS: FileObject at 16. All else zeros: a successful create.
+    # For passthrough: FLT_CALLBACK_DATA has Iopb at 8, FLT_RELATED_OBJECTS FileObject at 16; a successful create.
     data = struct.pack("<5I", 0, 0, image.base + data_rva + 0x100, 0, image.base + data_rva + 0x200) + bytes(0x400)
     sections = [replace(section, data=_patched(section, slots)) for section in image.sections]
     sections.append(Section("code", added, bytes(stubs) + code, writable=False, executable=True, discardable=False))

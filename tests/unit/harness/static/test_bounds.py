@@ -156,7 +156,8 @@ def test_a_cost_of_a_kernel_function_is_added_where_it_is_called(make_driver: Ma
 def how(driver: Driver, name: str, **options: object) -> Mapping[str, How]:
     names = {driver.image.base + one.rva: one.name for one in driver.functions}
     graph = CallGraph(driver.code_model(), driver.functions, **options)  # type: ignore[arg-type]
-    return {names[edge.callee]: edge.how for site in graph.sites(address(driver, name)) for edge in site.edges}
+    sites = graph.sites(address(driver, name))
+    return {names[edge.callee]: edge.how for site in sites for edge in graph.all_edges(site)}
 
 
 def test_a_pointer_that_the_data_flow_knows_is_resolved(make_driver: MakeDriver) -> None:
