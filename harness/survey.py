@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stackemu.emu.code.model import CodeModel
+from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.bracket import bracket, with_bound
 from stackemu.harness.explore import leaders_of
@@ -90,6 +91,7 @@ def surveyed_runs(
         calls=frozenset().union(*(one.calls for one in runs.values())),
         callbacks=frozenset().union(*(one.callbacks for one in runs.values())),
         roots=frozenset(bring_up.roots).union(*(one.roots for one in runs.values())),
+        frames=_most_frames(one.best for one in runs.values()),
     )
     bounds = _bounds(driver, model, functions, facts, annotations)
     results = _results(driver, model, functions, runs, bounds)
@@ -127,6 +129,15 @@ def _bounds(
     names = {base + function.rva: function.name for function in driver.functions}
     graph = CallGraph(model, driver.functions, facts, annotations)
     return bounds_of(graph, [base + function.rva for function in functions], names)
+
+
+def _most_frames(observations: Iterable[Observation | None]) -> dict[int, int]:
+    """Return by address how many frames of a function stood at most at one low-water mark."""
+    most: dict[int, int] = {}
+    for chain in (observation.chain for observation in observations if observation is not None):
+        for function, count in Counter(share.function for share in chain).items():
+            most[function] = max(most.get(function, 0), count)
+    return most
 
 
 def _worst_alignments(driver: Driver, model: CodeModel, functions: Sequence[Function]) -> dict[int, int]:

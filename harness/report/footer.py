@@ -46,6 +46,8 @@ def run_notes(measurement: Measurement, shown: int, *, verbose: bool = False) ->
     limit = None if verbose else SHOWN_LINES
     for verdict in ("not-run", "within"):
         notes += _by_reason(measurement.functions, verdict, limit)
+    exact = [one for one in measurement.functions if one.bracket == "open" and one.verdict == "exact"]
+    notes += _grouped("open", ((one.why, one.name) for one in exact), limit)
     notes += _findings(measurement.functions, limit)
     notes += _warnings(measurement)
     if verbose:

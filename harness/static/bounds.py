@@ -285,7 +285,9 @@ class Bounds:
     def _describe(self, recursion: Recursion) -> str:
         circle = [member for member in recursion.circle if member >= 0]
         names = [self.name(member) for member in (*circle, circle[0])]
-        return f"{BOUND_ONLY}recursion {' > '.join(names)}, {recursion.turn} bytes a turn at most"
+        text = f"{BOUND_ONLY}recursion {' > '.join(names)}, {recursion.turn} bytes a turn at most"
+        seen = max(self.graph.facts.frames.get(member, 0) for member in recursion.members)
+        return f"{text}; {seen} frames of one function seen" if seen > 1 else text
 
 
 def _choice(pops: int | None) -> int:

@@ -68,6 +68,8 @@ class RunFacts:
     """(address behind the call of a kernel function, the function that it called back, words of arguments)."""
     roots: frozenset[Root] = frozenset()
     """Functions that the driver registered."""
+    frames: Mapping[int, int] = field(default_factory=dict)
+    """How many frames of a function stood at most on a deepest chain."""
 
 
 @dataclass(slots=True)
