@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.observation import Observation
@@ -30,6 +31,7 @@ from stackemu.harness.static.annotations import NO_ANNOTATIONS, Annotations
 from stackemu.harness.static.bounds import Bounds, bounds_of
 from stackemu.harness.static.callgraph import CallGraph, RunFacts
 from stackemu.harness.static.figures import StaticResult, static_figures
+from stackemu.harness.static.registrations import registered
 from stackemu.harness.workers import WorkerPool
 
 __all__ = ["RunSettings", "run_survey", "static_survey"]
@@ -127,7 +129,8 @@ def _bounds(
 ) -> Bounds:
     base = driver.image.base
     names = {base + function.rva: function.name for function in driver.functions}
-    graph = CallGraph(model, driver.functions, facts, annotations)
+    known = replace(facts, roots=facts.roots | registered(model, names))
+    graph = CallGraph(model, driver.functions, known, annotations)
     return bounds_of(graph, [base + function.rva for function in functions], names)
 
 

@@ -57,7 +57,7 @@ class Heights:
     callees: dict[int, Value] = field(default_factory=dict)
     """What an indirect call or tail jump goes to, where the data flow knows it."""
     passed: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By indirect call: the constants among the words on top of the stack, such as pointers to callbacks."""
+    """By call: the constants among the words on top of the stack, such as pointers to callbacks."""
     helper_lowest: dict[int, int] = field(default_factory=dict)
     """By call of a helper that builds or removes the frame: the lowest offset that the helper reaches."""
     registers_handler: bool = False
@@ -76,19 +76,21 @@ class HeightAnalysis:
         callee: Callable[[Instruction, State], Value | None],
         entry_state: State | None = None,
         patience: int | None = None,
+        observe: Callable[[State, Instruction], None] | None = None,
     ) -> None:
         """`call_effect` says what a call does, `load` what the word at a known address off the stack holds.
 
         `callee` says what an indirect call or jump goes to.
 
         `entry_state` replaces the default to inline a helper into its caller. After `patience` findings and
-        suspicions the interpretation is given up.
+        suspicions the interpretation is given up. `observe` is shown each instruction with the state before it.
         """
         self._code = code
         self._semantics = Semantics(residue, load)
         self._call_effect = call_effect
         self._callee = callee
         self._patience = patience
+        self._observe = observe
         self._entry_state = entry_state or State.at_entry()
         self._incoming: dict[int, State] = {}
         self._visits: dict[int, int] = {}
@@ -206,6 +208,8 @@ class HeightAnalysis:
     def _step(self, state: State, instruction: Instruction) -> None:
         heights = self.heights
         before = state.esp
+        if self._observe is not None:
+            self._observe(state, instruction)
         heights.esp_before[instruction.address] = before
         if instruction.flow is Flow.CALL:
             self._call(state, instruction)
@@ -241,10 +245,13 @@ class HeightAnalysis:
     def _note_passed(self, state: State, instruction: Instruction) -> None:
         if state.esp is None:
             return
-        words = (state.slots.get(state.esp + offset) for offset in range(0, MAX_PASSED, 4))
-        constants = tuple(word.n & 0xFFFFFFFF for word in words if word is not None and word.kind == "const")
+        constants = []
+        for slot in range(state.esp, state.esp + MAX_PASSED, 4):
+            word = state.slots.get(slot)
+            if word is not None and word.kind == "const":
+                constants.append(word.n & 0xFFFFFFFF)
         if constants:
-            self.heights.passed[instruction.address] = constants
+            self.heights.passed[instruction.address] = tuple(constants)
         else:
             self.heights.passed.pop(instruction.address, None)
 
@@ -263,9 +270,8 @@ class HeightAnalysis:
         if instruction.target == instruction.end:
             self._semantics.push(state, Value("const", instruction.end), 4)  # `call $+5`: a push of the address
             return
-        if instruction.target is None:
-            self._note_callee(state, instruction)
-            self._note_passed(state, instruction)
+        self._note_callee(state, instruction)
+        self._note_passed(state, instruction)
         effect = self._call_effect(instruction, state)
         if effect.lowest is not None:
             known = self.heights.helper_lowest.get(instruction.address, 0)

@@ -148,6 +148,24 @@ class CodeModel:
         index = self._slots.get(slot) if slot is not None else None
         return None if index is None else self._apis[index][0]
 
+    def stored_constants(self, address: int) -> list[tuple[Mem, int]]:
+        """Return the constants that the function at `address` stores behind pointers, with where to."""
+        found: dict[int, tuple[Mem, int]] = {}
+
+        def observe(state: State, instruction: Instruction) -> None:
+            if instruction.mnemonic != "mov" or not isinstance(instruction.operands[0], Mem):
+                return
+            place, source = instruction.operands
+            value = Value("const", source.value) if isinstance(source, Imm) else None
+            if isinstance(source, Reg) and source.size == 4 and source.number >= 0:
+                value = state.registers[source.number]
+            if isinstance(place, Mem) and place.base is not None and value is not None and value.kind == "const":
+                found[instruction.address] = (place, value.n & 0xFFFFFFFF)
+
+        code = self.code(address)
+        HeightAnalysis(code, 0, self._call_effect, self._load, self._callee, observe=observe).run()
+        return list(found.values())
+
     def imported(self, value: Value) -> str | None:
         """Return the name of the kernel function that a value of the data flow stands for, else None."""
         return self._apis[value.n][0] if value.kind == "api" else None

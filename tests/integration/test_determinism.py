@@ -58,7 +58,13 @@ def test_a_function_gets_the_same_figures_alone_as_among_others(
     for name in ("PtLogFileName", "PtPreOperationPassThrough", "DriverEntry"):
         done = stackemu("run", passthrough, "--func", name, "--format", "json")
         (alone,) = json.loads(done.stdout)["functions"]
-        assert alone == together[name]
+        assert without_bound(alone) == without_bound(together[name])
+
+
+def without_bound(function: dict[str, Any]) -> dict[str, Any]:
+    """Return a result without its bound, for which what the runs of other functions called and registered counts."""
+    kept = {key: value for key, value in function.items() if key not in ("why", "bracket")}
+    return kept | {"static": {key: function["static"][key] for key in ("locals", "saved", "frame", "own")}}
 
 
 def test_another_seed_is_named_and_gives_a_whole_document(survey: Survey, stackzoo: Path, first: str) -> None:
@@ -67,7 +73,8 @@ def test_another_seed_is_named_and_gives_a_whole_document(survey: Survey, stackz
     document = from_json(json.dumps(other).encode())
     before = from_json(first.encode())
     assert [one.name for one in document.functions] == [one.name for one in before.functions]
-    assert [one.static for one in document.functions] == [one.static for one in before.functions]
+    for one, other_one in zip(document.functions, before.functions, strict=True):
+        assert (one.static.frame, one.static.own) == (other_one.static.frame, other_one.static.own)
     assert document.summary.measured == before.summary.measured
     assert "exceeds" not in document.summary.verdicts
 
