@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.heights import Heights
-from stackemu.emu.code.instruction import EBP
+from stackemu.emu.code.instruction import EBP, ESP, Reg
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.semantics import MAX_ALIGNMENT
 from stackemu.emu.symbols.function import FrameRecord, Function
@@ -14,6 +15,8 @@ from stackemu.harness.results import StaticFigures
 from stackemu.harness.static.prologue import Frame, frame_of
 
 _FRAME_POINTER = 4
+_SET_POINTER = (Reg(EBP, 4), Reg(ESP, 4))
+"""The operands of `mov ebp, esp`."""
 
 
 def residues(heights: Heights) -> Sequence[int]:
@@ -51,7 +54,7 @@ def static_figures(model: CodeModel, function: Function) -> StaticResult:
         bound=None,
         open=tuple(reasons),
         source="data flow, pops of unknown callees inferred" if heights.guesses else "data flow",
-        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, heights)),
+        findings=(*_flow_findings(heights), *_second_opinions(function.frames, frame, code, heights)),
     )
     return StaticResult(figures, worst.lowest_at, len(code.leaders))
 
@@ -64,14 +67,14 @@ def _flow_findings(heights: Heights) -> list[str]:
     return findings
 
 
-def _second_opinions(records: Sequence[FrameRecord], frame: Frame, heights: Heights) -> list[str]:
+def _second_opinions(records: Sequence[FrameRecord], frame: Frame, code: FunctionCode, heights: Heights) -> list[str]:
     """Return a finding for each debug record that speaks of another frame than the code does.
 
     Records count the frame pointer among the saved registers or not, and the SEH record among the locals or
     not; so either the locals agree, or the whole frame does, with or without the frame pointer.
     """
     findings = []
-    has_frame_pointer = any(register == EBP for _, register in heights.restores)
+    has_frame_pointer = _has_frame_pointer(code, heights)
     for record in records:
         if record.locals is None or record.uses_alloca or frame.total is None:
             continue
@@ -86,3 +89,10 @@ def _second_opinions(records: Sequence[FrameRecord], frame: Frame, heights: Heig
                 f"the code says {frame.locals}, {frame.saved}"
             )
     return findings
+
+
+def _has_frame_pointer(code: FunctionCode, heights: Heights) -> bool:
+    """Return whether EBP is saved for a frame of its own; a function that never returns does not restore it."""
+    if any(register == EBP for _, register in heights.restores):
+        return True
+    return any(one.mnemonic == "mov" and one.operands == _SET_POINTER for one in code.instructions.values())

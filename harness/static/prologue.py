@@ -7,7 +7,9 @@ register that still holds its entry value reserves a local (MSVC's `push ecx`); 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.heights import Heights
@@ -18,6 +20,12 @@ _FIRST_ARGUMENT = Mem(ESP, None, 1, 4, "", 4)
 """`[esp + 4]`, at a function's entry."""
 MAX_STEPS = 400
 """A prologue is looked for in at most this many instructions."""
+MAX_CLEANUP = 4
+"""Behind a call, an `add esp` is looked for in at most this many instructions."""
+MAX_EPILOGUE = 16
+"""Instructions in which an epilogue begins, if it does: it also computes the result."""
+_CLEANUPS = frozenset({"add", "lea"})
+_EPILOGUE = frozenset({"pop", "leave", "ret"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ def frame_of(code: FunctionCode, heights: Heights) -> Frame:
             if instruction.flow in (Flow.BRANCH, Flow.JUMP):
                 pending += [replace(walk, address=to, branched=True) for to in code.successors.get(walk.address, ())]
                 break
-            after = _step(walk, instruction, heights)
+            after = _step(walk, instruction, code, heights)
             if after is None:
                 break
             walk = after
@@ -78,12 +86,12 @@ def frame_of(code: FunctionCode, heights: Heights) -> Frame:
     return best
 
 
-def _step(walk: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+def _step(walk: _Walk, instruction: Instruction, code: FunctionCode, heights: Heights) -> _Walk | None:
     """Return the walk after one instruction, None where the prologue has ended."""
     after = walk.next(instruction)
     mnemonic = instruction.mnemonic
     if mnemonic == "push":
-        return _push(walk, after, instruction, heights)
+        return _push(walk, after, instruction, code, heights)
     if mnemonic in ("pushal", "pushfd"):
         return replace(after, saved=walk.saved - (stack_effect(instruction).delta or 0))
     if mnemonic == "enter":
@@ -94,7 +102,7 @@ def _step(walk: _Walk, instruction: Instruction, heights: Heights) -> _Walk | No
     if instruction.flow is not Flow.NEXT or mnemonic in ("pop", "leave"):
         return None
     if ESP in instruction.writes:
-        return _reserve(walk, after, instruction, heights)
+        return _reserve(walk, after, instruction, code, heights)
     if mnemonic == "lea" and instruction.operands[1] == _FIRST_ARGUMENT and not heights.esp_before[walk.address]:
         destination = instruction.operands[0]
         return replace(after, arguments=destination if isinstance(destination, Reg) else None)
@@ -104,7 +112,7 @@ def _step(walk: _Walk, instruction: Instruction, heights: Heights) -> _Walk | No
     return after
 
 
-def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+def _push(walk: _Walk, after: _Walk, instruction: Instruction, code: FunctionCode, heights: Heights) -> _Walk | None:
     operand = instruction.operands[0]
     before = heights.esp_before.get(instruction.address)
     if before is None:
@@ -118,7 +126,7 @@ def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights)
             is_saved = (slot, operand.number) in heights.restores or not heights.exits
             return replace(after, saved=walk.saved + 4) if is_saved else None
         has_frame = walk.locals or walk.saved
-        if not (walk.branched and has_frame) and not walk.constants and _outlives_calls(slot, heights):
+        if not (walk.branched and has_frame) and not walk.constants and _outlives_calls(slot, code, heights):
             return replace(after, locals=walk.locals + 4)
         return None
     if isinstance(operand, Imm):
@@ -128,7 +136,9 @@ def _push(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights)
     return None
 
 
-def _reserve(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
+def _reserve(
+    walk: _Walk, after: _Walk, instruction: Instruction, code: FunctionCode, heights: Heights
+) -> _Walk | None:
     """An instruction that sets ESP: `sub esp, n` and its like, or a realignment."""
     effect = stack_effect(instruction)
     if effect.align:
@@ -139,7 +149,7 @@ def _reserve(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heigh
     if effect.delta > 0:  # part of it may be given back, to align what is left; all of it is the epilogue
         return replace(after, locals=walk.locals - effect.delta) if effect.delta < walk.locals else None
     # A call may pop part of a frame, which the code then reserves again; whoever pops all of it was passed it.
-    if effect.delta and (before is None or not _outlives_calls(before - 4, heights)):
+    if effect.delta and (before is None or not _outlives_calls(before - 4, code, heights)):
         return None
     return replace(after, locals=walk.locals - effect.delta)
 
@@ -165,13 +175,52 @@ def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Height
     )
 
 
-def _outlives_calls(slot: int, heights: Heights) -> bool:
-    """Return whether no call pops the stack above `slot`: an argument would not be there afterwards."""
+def _outlives_calls(slot: int, code: FunctionCode, heights: Heights) -> bool:
+    """Return whether `slot` is still there after every call: arguments are not, nor is what aligns them."""
     for address, after in heights.esp_after_calls.items():
         before = heights.esp_before.get(address)
-        if before is not None and after is not None and before <= slot < after:
+        if before is None or after is None or slot < before:
+            continue
+        if slot < after + _given_back(code.instructions[address].end, code, heights):
             return False
     return True
+
+
+def _given_back(address: int, code: FunctionCode, heights: Heights) -> int:
+    """Return the bytes that the caller itself removes after a call that returns to `address`.
+
+    An epilogue behind the last call removes locals in the same way: that counts 0.
+    """
+    for instruction in islice(_straight_on(address, code), MAX_CLEANUP):
+        if ESP not in instruction.writes:
+            continue
+        delta = stack_effect(instruction).delta or 0
+        if instruction.mnemonic not in _CLEANUPS or delta <= 0 or _leaves(instruction.end, code, heights):
+            return 0
+        return delta
+    return 0
+
+
+def _leaves(address: int, code: FunctionCode, heights: Heights) -> bool:
+    """Return whether the code from `address` on only gives registers back and returns."""
+    for instruction in islice(_straight_on(address, code), MAX_EPILOGUE):
+        if instruction.mnemonic in _EPILOGUE or instruction.address in heights.exits:
+            return True
+        if ESP in instruction.writes:
+            return False
+    return False
+
+
+def _straight_on(address: int, code: FunctionCode) -> Iterator[Instruction]:
+    """Yield the instructions from `address` on as far as there is one way to go."""
+    while (instruction := code.instructions.get(address)) is not None:
+        yield instruction
+        if instruction.flow is Flow.NEXT:
+            address = instruction.end
+        elif instruction.flow is Flow.JUMP and instruction.target is not None:
+            address = instruction.target
+        else:
+            return
 
 
 def _is_exception_list(operand: object) -> bool:

@@ -113,3 +113,16 @@ def test_basic_blocks_are_counted(make_driver: MakeDriver) -> None:
     c3        ret
     """
     assert figures_of(make_driver({"subject": branching})).blocks == 3
+
+
+def test_a_frame_pointer_of_a_function_that_never_returns_is_seen(make_driver: MakeDriver) -> None:
+    # clang -O0: FRAMEDATA describes frames with a frame pointer only up to `mov ebp, esp`, hence locals 0.
+    stopping = """
+    55      push ebp
+    89e5    mov ebp, esp
+    83ec18  sub esp, 0x18
+    ebfe    jmp
+    """
+    driver = make_driver({"subject": stopping}, frames={"subject": (FrameRecord("FRAMEDATA", locals=0, saved=4),)})
+    figures = figures_of(driver).figures
+    assert (figures.locals, figures.saved, figures.findings) == (24, 4, ())

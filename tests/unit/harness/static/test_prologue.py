@@ -416,3 +416,63 @@ def test_locals_are_not_known_where_the_prologue_reserves_a_run_time_amount(fram
     """
     assert frame(listing) == Frame(locals=None, saved=4)
     assert frame(listing).total is None
+
+
+# -- what only aligns a call --
+
+
+def test_padding_that_the_caller_gives_back_behind_a_call_is_no_local(frame: FrameOf) -> None:
+    # clang -mstack-alignment=16: 4 return address + 4 ESI + 8 is the frame; the second 8 align two arguments.
+    listing = """
+    56          push esi
+    83ec08      sub esp, 8
+    8b742410    mov esi, dword ptr [esp + 0x10]
+    83ec08      sub esp, 8
+    6a00        push 0
+    56          push esi
+    e8<callee>  call
+    83c408      add esp, 8
+    56          push esi
+    e8<other>   call
+    83c408      add esp, 8
+    5e          pop esi
+    c20400      ret 4
+    """
+    callees = {"callee": "c20800  ret 8", "other": POPS_4}
+    assert frame(listing, **callees) == Frame(locals=8, saved=4)
+
+
+def test_padding_is_no_local_where_the_frame_has_none(frame: FrameOf) -> None:
+    # GCC -mpreferred-stack-boundary=4: 4 return address + 12 saved need no padding; 12 + 4 are the call's.
+    listing = """
+    57          push edi
+    56          push esi
+    53          push ebx
+    83ec0c      sub esp, 0xc
+    ff742420    push dword ptr [esp + 0x20]
+    e8<callee>  call
+    89c3        mov ebx, eax
+    83c410      add esp, 0x10
+    83ec0c      sub esp, 0xc
+    53          push ebx
+    e8<callee>  call
+    83c410      add esp, 0x10
+    5b          pop ebx
+    5e          pop esi
+    5f          pop edi
+    c3          ret
+    """
+    assert frame(listing, callee=POPS_NOTHING) == Frame(locals=0, saved=12)
+
+
+def test_a_frame_that_is_removed_together_with_the_last_arguments_stays_locals(frame: FrameOf) -> None:
+    # GCC: `add esp` gives the last call's argument and the 24 bytes of the frame back at once.
+    listing = """
+    83ec18      sub esp, 0x18
+    ff74241c    push dword ptr [esp + 0x1c]
+    e8<callee>  call
+    31c0        xor eax, eax
+    83c41c      add esp, 0x1c
+    c3          ret
+    """
+    assert frame(listing, callee=POPS_NOTHING) == Frame(locals=24, saved=0)
