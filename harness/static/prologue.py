@@ -22,6 +22,10 @@ MAX_STEPS = 400
 """A prologue is looked for in at most this many instructions."""
 MAX_CLEANUP = 4
 """Behind a call, an `add esp` is looked for in at most this many instructions."""
+MAX_ARGUMENTS = 64
+"""Behind padding, the call that it is for is looked for in at most this many instructions."""
+MAX_PADDING = 12
+"""What a call's arguments are aligned with at most: the stack's alignment is 16 bytes where it is not 4."""
 MAX_EPILOGUE = 16
 """Instructions in which an epilogue begins, if it does: it also computes the result."""
 _CLEANUPS = frozenset({"add", "lea"})
@@ -151,6 +155,9 @@ def _reserve(
     # A call may pop part of a frame, which the code then reserves again; whoever pops all of it was passed it.
     if effect.delta and (before is None or not _outlives_calls(before - 4, code, heights)):
         return None
+    may_pad = walk.locals and not heights.realigns and -effect.delta <= MAX_PADDING
+    if may_pad and _begins_call(instruction.end, code, heights):
+        return None  # the frame was complete: this aligns the arguments that follow
     return replace(after, locals=walk.locals - effect.delta)
 
 
@@ -173,6 +180,22 @@ def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Height
     return replace(
         after, locals=walk.locals + locals_size, saved=walk.saved + grown + arguments - locals_size, constants=()
     )
+
+
+def _begins_call(address: int, code: FunctionCode, heights: Heights) -> bool:
+    """Return whether the code from `address` on pushes arguments and calls."""
+    has_arguments = False
+    for instruction in islice(_straight_on(address, code), MAX_ARGUMENTS):
+        if instruction.flow is Flow.CALL:
+            return has_arguments
+        if instruction.mnemonic == "push":
+            operand, before = instruction.operands[0], heights.esp_before.get(instruction.address)
+            if isinstance(operand, Reg) and before is not None and (before - 4, operand.number) in heights.restores:
+                return False
+            has_arguments = True
+        elif ESP in instruction.writes:
+            return False
+    return False
 
 
 def _outlives_calls(slot: int, code: FunctionCode, heights: Heights) -> bool:

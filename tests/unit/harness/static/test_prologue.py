@@ -476,3 +476,29 @@ def test_a_frame_that_is_removed_together_with_the_last_arguments_stays_locals(f
     c3          ret
     """
     assert frame(listing, callee=POPS_NOTHING) == Frame(locals=24, saved=0)
+
+
+def test_padding_that_is_removed_together_with_the_frame_is_no_local(frame: FrameOf) -> None:
+    # clang -mstack-alignment=16: 12 make 16 of the return address, 8 more align two arguments.
+    listing = """
+    83ec0c      sub esp, 0xc
+    8b442410    mov eax, dword ptr [esp + 0x10]
+    83ec08      sub esp, 8
+    50          push eax
+    6a00        push 0
+    e8<callee>  call
+    83c414      add esp, 0x14
+    c20400      ret 4
+    """
+    assert frame(listing, callee="c20800  ret 8") == Frame(locals=12, saved=0)
+
+
+def test_padding_of_a_call_that_never_returns_is_no_local(frame: FrameOf) -> None:
+    listing = """
+    83ec0c      sub esp, 0xc
+    83ec0c      sub esp, 0xc
+    6a00        push 0
+    e8<callee>  call
+    cc          int3
+    """
+    assert frame(listing, callee=POPS_4) == Frame(locals=12, saved=0)
