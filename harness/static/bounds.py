@@ -242,8 +242,10 @@ class Bounds:
         reasons = tuple(dict.fromkeys(one for bound in plain.values() for one in bound.reasons))
         for key, bound in plain.items():
             if frames:
-                # So many turns at most lie above the deepest way out of the circle.
-                total = max(bound.bytes, frames * turn + deepest.bytes)
+                # Turns lie between the frames of the annotated function; of several functions in the circle, others
+                # may stand above the first of its frames and below the last.
+                turns = frames - 1 if len(members) == 1 else frames + 1
+                total = turns * turn + deepest.bytes
                 label = f"{frames} frames of {self.name(next(iter(members & set(self.graph.annotations.recursion))))}"
                 self._bounds[key] = Bound(
                     total, Step(total - deepest.bytes, None, label=label), reasons[:MAX_REASONS]

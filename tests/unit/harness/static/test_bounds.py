@@ -143,9 +143,24 @@ def test_an_annotation_says_how_many_frames_of_a_recursion_stand(make_driver: Ma
     driver = make_driver({"turn": calling("turn", "leaf"), "leaf": LEAF})
     known = Annotations(recursion={address(driver, "turn"): 5})
     depth, _, reasons = bound_of(driver, "turn", annotations=known)
-    # Five frames of 8, the deepest of which calls the leaf, are 5 * 8 + 64; one turn more is allowed for.
+    # Five frames of 8, the deepest of which calls the leaf.
+    assert (depth, reasons) == (5 * 8 + 64, ())
+
+
+def test_of_a_circle_of_several_functions_the_others_may_stand_once_more(make_driver: MakeDriver) -> None:
+    driver = make_driver({"even": calling("odd"), "odd": calling("even", "leaf"), "leaf": LEAF})
+    known = Annotations(recursion={address(driver, "even"): 3})
+    depth, _, reasons = bound_of(driver, "odd", annotations=known)
+    # odd, even, odd, even, odd, even, odd, leaf: three frames of even, four of odd, 8 bytes each.
     assert reasons == ()
-    assert 5 * 8 + 64 <= depth <= 6 * 8 + 64
+    assert 7 * 8 + 64 <= depth <= 9 * 8 + 64
+
+
+def test_an_annotation_that_leaves_a_circle_open_bounds_nothing(make_driver: MakeDriver) -> None:
+    # Frames of `first` are counted, but `second` also calls itself.
+    driver = make_driver({"first": calling("second"), "second": calling("first", "second")})
+    known = Annotations(recursion={address(driver, "first"): 3})
+    assert bound_of(driver, "first", annotations=known)[2] != ()
 
 
 def test_a_cost_of_a_kernel_function_is_added_where_it_is_called(make_driver: MakeDriver) -> None:
