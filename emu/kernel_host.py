@@ -18,6 +18,8 @@ from stackemu.emu.kernel.call import ApiCall, BadAddress, Bugcheck, Context, Rai
 from stackemu.emu.kernel.families import perform
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import CALLBACK_STUB, DISPATCH_STUB, RETURN_STUB, Stub, StubTable
+from stackemu.emu.kernel.system_time import ticks_at
+from stackemu.emu.kernel.variables import times_at, variable_at
 from stackemu.emu.memory import EXPANSION_BASE, EXPANSION_SIZE, STACK_BASE, STACK_TOP, AddressSpace
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import Probe
@@ -153,6 +155,10 @@ class KernelHost:
         if isinstance(event, Fault):
             return self._except(event)
         if event.stub is None:
+            variable = variable_at(event.address)
+            if variable is not None:
+                why = f"call or jump to {event.address:#010x}, which is the variable {variable}"
+                return self._except(Fault(event.address, Outcome.FAULTED, why))
             return self._serve(Stub(f"code at {event.address:#010x}", "", None))
         return self._serve(self._stubs.stubs[event.stub])
 
@@ -216,6 +222,8 @@ class KernelHost:
         outer, self._serving = self._serving, return_address
         if self.journal is not None:
             call.source = self.journal.begin(call)
+        for address, data in times_at(ticks_at(call.ordinal)):
+            self.write(address, data)
         self._perform(call, esp)
         self._serving = outer
         if self.journal is not None:

@@ -23,10 +23,12 @@ from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.shapes import argument
 from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import StubTable
+from stackemu.emu.kernel.variables import kernel_regions
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
 from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
 from stackemu.emu.observation import Mark, Observation, Outcome, Share
 from stackemu.emu.processor import KPCR_ADDRESS, Processor
+from stackemu.emu.security_cookie import initial_cookie
 from stackemu.emu.symbols.structure import Structure
 from stackemu.emu.tape import Tape, TapeRecorder
 
@@ -113,7 +115,10 @@ class Machine:
         self._stubs = StubTable(image)
         self._space = AddressSpace(self._engine, image, len(self._stubs.stubs))
         self._processor = Processor(self._engine)
-        self._space.bind(self._stubs.pointers())
+        for region in kernel_regions():
+            self._space.map_data(region.address, region.data, is_writable=region.is_writable)
+        cookie = initial_cookie(image)
+        self._space.bind([*self._stubs.pointers(), *([cookie] if cookie is not None else [])])
         if self._stubs.kmdf is not None:
             self._space.map_table(KMDF_TABLE, self._stubs.kmdf_addresses)
         self._kernel = KernelState(image)

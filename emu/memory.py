@@ -65,7 +65,7 @@ class AddressSpace:
         self._kept: dict[int, bytes] = {}
         """Pages that came into being before the last `keep`, with their content."""
         self._writable: list[tuple[int, int, bool]] = []
-        """(address, size, holds code) of the image's pages that runs may change."""
+        """(address, size, holds code) of the image's pages, and of the kernel's data, that runs may change."""
         self._map_image(image)
         self._initial: list[bytes] = []
         self.keep()
@@ -104,6 +104,17 @@ class AddressSpace:
         for address, word in pointers:
             self._engine.mem_write(address, struct.pack("<I", word))
         self.keep()
+
+    def map_data(self, address: int, data: bytes, *, is_writable: bool) -> None:
+        """Map data of the kernel at a page's start; resets bring it back even where only the kernel may write.
+
+        Call `bind` afterwards, which makes it part of the initial state.
+        """
+        size = _pages(len(data)) * PAGE
+        if not self.is_mapped(address):
+            self._engine.mem_map(address, size, _RW if is_writable else _R)
+        self._engine.mem_write(address, data)
+        self._writable.append((address, size, False))
 
     def map_table(self, address: int, words: Sequence[int]) -> None:
         """Map a read-only table of words at a page's start."""

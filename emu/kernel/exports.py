@@ -90,6 +90,12 @@ def _table() -> tuple[dict[tuple[str, str], Api], dict[str, Api]]:
 
 
 @functools.cache
+def exports() -> tuple[Api, ...]:
+    """Return all exports that are known, in the order of the table."""
+    return tuple(_table()[0].values())
+
+
+@functools.cache
 def kmdf_functions() -> tuple[Api, ...]:
     """Return the KMDF function table in index order (`WdfFunctions[index]`)."""
     return tuple(

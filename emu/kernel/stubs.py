@@ -1,15 +1,17 @@
-"""The stubs behind a driver's imports and the KMDF table: one address each, and what a call of it does."""
+"""The stubs that stand in for the kernel's functions: one address each, and what a driver's imports are bound to."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stackemu.emu.image import Image
-from stackemu.emu.kernel.exports import Api, find_api, kmdf_functions
+from stackemu.emu.image import Image, Import
+from stackemu.emu.kernel.exports import Api, exports, find_api, kmdf_functions
 from stackemu.emu.kernel.families import BEHAVIOURS
-from stackemu.emu.kernel.function_pointers import POINTERS
+from stackemu.emu.kernel.function_pointers import POINTERS, UNKNOWN_POINTERS, api_address
 from stackemu.emu.kernel.kmdf import find_binding
+from stackemu.emu.kernel.variables import variable_address
 from stackemu.emu.memory import KMDF_TABLE, STUB_BASE, STUB_SIZE
 
 RETURN_STUB, CALLBACK_STUB, DISPATCH_STUB = 0, 1, 2
@@ -36,27 +38,43 @@ class Stub:
         return self.name in BEHAVIOURS
 
 
+@functools.cache
+def _fixed_stubs() -> tuple[Stub, ...]:
+    """Return the stubs that every machine has, at the addresses that `function_pointers` gives."""
+    return (
+        Stub("return", "", None),
+        Stub("return from a callback", "", None),
+        Stub("KiDispatchException", "ntoskrnl.exe", None),
+        *(Stub(api.name, api.module, api) for api in POINTERS),
+        *(Stub(name, "", None) for name in UNKNOWN_POINTERS),
+        *(Stub(api.name, api.module, api) for api in exports()),
+    )
+
+
 class StubTable:
     """Every stub of a machine by index; index 0 is where measured calls return."""
 
     def __init__(self, image: Image) -> None:
-        """Make a stub for each of the image's imports and, for a KMDF driver, each framework function."""
+        """Bind each of the image's imports to a stub or a variable; make stubs for unknown ones and for KMDF."""
         self._base = image.base
-        self.stubs: list[Stub] = [
-            Stub("return", "", None),
-            Stub("return from a callback", "", None),
-            Stub("KiDispatchException", "ntoskrnl.exe", None),
-            *(Stub(api.name, api.module, api) for api in POINTERS),
-        ]
-        self.slots: list[tuple[int, int]] = []
-        """Pairs of an IAT slot's RVA and the address of its stub."""
-        for entry in image.imports:
-            self.slots.append((entry.slot, self.address(len(self.stubs))))
-            self.stubs.append(Stub(entry.label, entry.library, find_api(entry.library, entry.name)))
+        self.stubs: list[Stub] = list(_fixed_stubs())
+        self.slots: list[tuple[int, int]] = [(entry.slot, self._bind(entry)) for entry in image.imports]
+        """Pairs of an IAT slot's RVA and the address that it is bound to."""
         self.kmdf_first = len(self.stubs)
         self.kmdf = find_binding(image)
         if self.kmdf is not None:
             self.stubs += [Stub(api.name, api.module, api) for api in kmdf_functions()]
+
+    def _bind(self, entry: Import) -> int:
+        """Return the address that an import is bound to."""
+        variable = variable_address(entry.name)
+        if variable is not None:
+            return variable
+        api = find_api(entry.library, entry.name)
+        if api is not None:
+            return api_address(api)
+        self.stubs.append(Stub(entry.label, entry.library, None))
+        return self.address(len(self.stubs) - 1)
 
     @staticmethod
     def address(index: int) -> int:

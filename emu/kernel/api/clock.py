@@ -1,7 +1,6 @@
 """Time: the system's clock, its counters and its resolution.
 
-Every call sees one tick more than the last, so loops that wait for time to pass come to their end. Units as
-documented: 100 ns since 1601 for system time, 100 ns since the start for interrupt time.
+Every call sees one tick more than the last (see `emu.kernel.system_time`).
 """
 
 from __future__ import annotations
@@ -9,20 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.call import ApiCall
+from stackemu.emu.kernel.system_time import TIME_INCREMENT, interrupt_time, system_time, ticks_at
 
-TIME_INCREMENT = 156_250
-"""100 ns units between clock interrupts: 64 a second."""
 PERFORMANCE_FREQUENCY = 10_000_000
 """Counts a second of the performance counter."""
-_START = 132_223_104_000_000_000
-"""2020-01-01 00:00 UTC."""
-_UPTIME_TICKS = 64 * 3600
-"""The system is an hour old."""
 _MINIMUM_RESOLUTION = 5_000
 
 
 def _ticks(call: ApiCall) -> int:
-    return _UPTIME_TICKS + call.ordinal
+    return ticks_at(call.ordinal)
 
 
 def _set64(call: ApiCall, value: int) -> None:
@@ -30,7 +24,7 @@ def _set64(call: ApiCall, value: int) -> None:
 
 
 def _system_time(call: ApiCall) -> None:
-    call.put_u64(call.arguments[0], _START + _ticks(call) * TIME_INCREMENT)
+    call.put_u64(call.arguments[0], system_time(_ticks(call)))
 
 
 def _tick_count(call: ApiCall) -> None:
@@ -38,11 +32,11 @@ def _tick_count(call: ApiCall) -> None:
 
 
 def _interrupt_time(call: ApiCall) -> None:
-    _set64(call, _ticks(call) * TIME_INCREMENT)
+    _set64(call, interrupt_time(_ticks(call)))
 
 
 def _interrupt_time_precise(call: ApiCall) -> None:
-    call.put_u64(call.arguments[0], _ticks(call) * TIME_INCREMENT)
+    call.put_u64(call.arguments[0], interrupt_time(_ticks(call)))
     _interrupt_time(call)
 
 
@@ -50,7 +44,7 @@ def _performance_counter(call: ApiCall) -> None:
     """The frequency's address is optional."""
     if call.arguments[0]:
         call.put_u64(call.arguments[0], PERFORMANCE_FREQUENCY)
-    _set64(call, _ticks(call) * TIME_INCREMENT)
+    _set64(call, interrupt_time(_ticks(call)))
 
 
 def _time_increment(call: ApiCall) -> None:

@@ -17,7 +17,9 @@ from stackemu.emu.kernel.api.mdl import physical_address, virtual_address
 from stackemu.emu.kernel.api.pool import allocate_pool, free_pool
 from stackemu.emu.kernel.api.raising import STATUS_DATATYPE_MISALIGNMENT
 from stackemu.emu.kernel.call import MAX_COPY, USER_END, ApiCall, BadAddress, Raised
+from stackemu.emu.kernel.function_pointers import exported_function
 from stackemu.emu.kernel.user_memory import is_user_range
+from stackemu.emu.kernel.variables import variable_address
 
 _LARGE_SYSTEM = 2
 """MM_SYSTEMSIZE."""
@@ -144,13 +146,18 @@ def _virtual(call: ApiCall) -> None:
 
 
 def _routine(call: ApiCall) -> None:
-    """MmGetSystemRoutineAddress finds what the driver imports anyhow; everything else is not on this system."""
+    """MmGetSystemRoutineAddress finds what the driver imports anyhow.
+
+    Whether this system has another export, which drivers look up because older ones lack it, is the input's to say.
+    """
     name = call.unicode(call.arguments[0])
     limit_irql(call, APC_LEVEL)
     image = call.kernel.image
     slot = next((entry.slot for entry in image.imports if entry.name == name), None)
     if slot is not None:
         call.eax = call.u32(image.base + slot)
+    elif call.succeeds:
+        call.eax = variable_address(name) or exported_function(name) or 0
 
 
 def _copy(call: ApiCall) -> None:

@@ -11,6 +11,7 @@ from stackemu.emu.kernel.api.irql import APC_LEVEL, PASSIVE_LEVEL, limit_irql
 from stackemu.emu.kernel.call import ApiCall, Context, Terminated
 from stackemu.emu.kernel.objects import current_process
 from stackemu.emu.kernel.roots import Root, Words
+from stackemu.emu.kernel.variables import initial_pointer
 from stackemu.emu.processor import CURRENT_THREAD
 
 CURRENT_PROCESS_ID, CURRENT_THREAD_ID, SYSTEM_PROCESS_ID = 0x5A4, 0x5A8, 4
@@ -26,7 +27,9 @@ _NORMAL_PRIORITY = 8
 class Threads:
     """Ids of processes and threads with their objects, priorities that were set, threads that were started."""
 
-    processes: dict[int, int] = field(default_factory=dict)
+    processes: dict[int, int] = field(
+        default_factory=lambda: {SYSTEM_PROCESS_ID: initial_pointer("PsInitialSystemProcess")}
+    )
     threads: dict[int, int] = field(default_factory=dict)
     priorities: dict[int, int] = field(default_factory=dict)
     started: int = 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from stackemu.emu.kernel.function_pointers import FIRST_POINTER_STUB, POINTERS, function_pointer
+import pytest
+
+from stackemu.emu.kernel.function_pointers import function_pointer
 from stackemu.emu.kernel.stubs import StubTable
 
 TAG = int.from_bytes(b"Look", "little")
@@ -33,11 +35,11 @@ def test_without_functions_of_the_drivers_own_the_pools_are_pointed_to(kernel: A
     assert names == ["ExAllocatePoolWithTag", "ExFreePool"]
 
 
-def test_pointed_to_functions_pop_what_their_prototypes_say(kernel: Any) -> None:
+@pytest.mark.parametrize(("field", "pops"), [("AllocateEx", 16), ("FreeEx", 8)])
+def test_functions_of_the_extended_list_pop_what_their_prototypes_say(kernel: Any, field: str, pops: int) -> None:
     stubs = StubTable(kernel.state.image)
-    for index, api in enumerate(POINTERS, FIRST_POINTER_STUB):
-        assert stubs.index_at(function_pointer(api.name)) == index
-        assert stubs.stubs[index].pops == api.stack_bytes
+    stub = stubs.stubs[stubs.index_at(function_pointer(f"LOOKASIDE_LIST_EX.{field}"))]
+    assert (stub.name, stub.pops) == (f"LOOKASIDE_LIST_EX.{field}", pops)
 
 
 def test_freed_blocks_are_kept_up_to_the_depth_and_used_again(kernel: Any) -> None:
