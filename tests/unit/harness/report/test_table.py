@@ -128,3 +128,16 @@ def test_no_functions_still_give_a_header_and_a_footer(make_measurement) -> None
     lines = table.render(make_measurement(), (), Page()).splitlines()
     assert lines[0].startswith("depth  bound  own/static")
     assert lines[2].startswith("functions: 0 in PassThrough.sys")
+
+
+def test_a_contradiction_stands_before_everything_else_in_the_footer(make_function, make_measurement) -> None:
+    why = "measured depth 240 is more than the bound 136: one of them is wrong"
+    document = make_measurement(make_function(depth=240, bracket="contradicted", why=why), make_function("PtRead"))
+    lines = table.render(document, document.functions, Page(width=120)).splitlines()
+    footer = lines[lines.index("") + 1 :]
+    assert footer[1] == f"contradiction: PtCreate: {why}"
+
+
+def test_a_closed_bracket_is_an_equals_sign(make_function, make_measurement) -> None:
+    document = make_measurement(make_function(bracket="closed"))
+    assert table.render(document, document.functions, Page()).splitlines()[1].split()[:3] == ["136", "=", "136/136"]
