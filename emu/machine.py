@@ -22,7 +22,7 @@ from stackemu.emu.kernel.families import ROLES
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.kernel.shapes import argument
 from stackemu.emu.kernel.state import KernelState
-from stackemu.emu.kernel.stubs import StubTable
+from stackemu.emu.kernel.stubs import DISPATCH_STUB, StubTable
 from stackemu.emu.kernel.variables import kernel_regions
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
 from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
@@ -136,6 +136,11 @@ class Machine:
         """Return the name of the kernel function that the stub at `address` stands in for, else None."""
         index = self._stubs.index_at(address)
         return self._stubs.stubs[index].name if index else None
+
+    def kernel_function(self, address: int) -> str | None:
+        """Return the name of the kernel function at `address`, None for stubs that no driver can call."""
+        index = self._stubs.index_at(address)
+        return self._stubs.stubs[index].name if index is not None and index > DISPATCH_STUB else None
 
     def call(
         self,

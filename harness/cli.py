@@ -37,7 +37,9 @@ app = typer.Typer(
 )
 app.command(name="run", epilog=run.EPILOG, short_help="Measure by running.")(run.run)
 app.command(name="explain", epilog=explain.EPILOG, short_help="Say what was not reached and why.")(explain.explain)
-app.command(name="replay", epilog=replay.EPILOG, short_help="Repeat a measured run.")(replay.replay)
+app.command(name="replay", cls=replay.TraceByItself, epilog=replay.EPILOG, short_help="Repeat a measured run.")(
+    replay.replay
+)
 app.command(name="static", epilog=static.EPILOG, short_help="List what the code reserves.")(static.static)
 app.command(name="symbols", epilog=symbols.EPILOG, short_help="List the functions.")(symbols.symbols)
 app.command(name="verify", epilog=verify.EPILOG, short_help="Hold other tools' figures against it.")(verify.verify)

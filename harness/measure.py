@@ -228,6 +228,10 @@ class Measurer:
         role = f" as {context.way.role}" if isinstance(context.way, Root) else ""
         return f"in {name}{role}: {context.source.label}"
 
+    def kernel_name(self, address: int) -> str | None:
+        """Return the name of the kernel function at an address, else None."""
+        return self._machine.kernel_function(address)
+
     def chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
         """Return the frames at the low-water mark by name, with their bytes."""
         return tuple((self._name(share.function), share.bytes) for share in observation.chain)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackemu.emu.errors import InputError
 from stackemu.emu.observation import Observation
+from stackemu.emu.tape import Tape
 from stackemu.harness.measure import Measurer, RunSettings
 from stackemu.harness.session import Driver, open_driver
+from stackemu.harness.trace import Call, calls_of, history
 from stackemu.harness.witness import Witness, context_of
 
 if TYPE_CHECKING:
@@ -43,6 +46,27 @@ class Replayer:
         observation = self._measurer.repeat(witness.rva, context_of(witness, self._driver.image.base))
         return Replay(witness, observation, self._measurer.chain(observation))
 
+    def tape(self, witness: Witness) -> Tape:
+        """Repeat a witness's run and write it down."""
+        return self._measurer.tape(context_of(witness, self._driver.image.base))
+
+    def calls(self, witness: Witness) -> list[Call]:
+        """Return the calls of a witness's run."""
+        base = self._driver.image.base
+        names = {base + function.rva: function.name for function in self._driver.functions}
+        return calls_of(self.tape(witness), names.get, self._measurer.kernel_name)
+
+    def history(self, witness: Witness) -> str:
+        """Return ESP before each instruction of a witness's run, as CSV."""
+        base, functions = self._driver.image.base, self._driver.functions
+        starts = [base + function.rva for function in functions]
+
+        def function_of(address: int) -> str | None:
+            index = bisect_right(starts, address) - 1
+            return functions[index].name if index >= 0 and address < base + functions[index].end else None
+
+        return history(self.tape(witness), function_of)
+
     def natively(self, witness: Witness) -> Comparison:
         """Repeat a witness's run on the host's processor, held against the emulator's.
 
@@ -52,7 +76,7 @@ class Replayer:
         # Only Linux has what the native process is made of.
         from stackemu.harness.native.comparison import compare
 
-        return compare(self._measurer.tape(context_of(witness, self._driver.image.base)))
+        return compare(self.tape(witness))
 
 
 def open_witnessed(witness: Witness, driver: Path | None, symbols: Path | None) -> Driver:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stackemu.harness.commands.options import SymbolsFile, Target
 
@@ -18,7 +19,23 @@ EPILOG = """\
 Examples:
   stackemu run PassThrough.sys --witnesses witnesses
   stackemu replay witnesses/PtInstanceSetup-1010.json --native
+  stackemu replay witnesses/PtInstanceSetup-1010.json --trace=esp -o esp.csv
 """
+
+
+class Trace(enum.StrEnum):
+    """What of a run is told."""
+
+    CALLS = "calls"
+    ESP = "esp"
+
+
+class TraceByItself(TyperCommand):
+    """A command whose `--trace` may stand by itself: it means `--trace=calls` then."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line."""
+        return super().parse_args(ctx, [f"--trace={Trace.CALLS}" if word == "--trace" else word for word in args])
 
 
 class ReplayFormat(enum.StrEnum):
@@ -40,6 +57,14 @@ def replay(
     native: Annotated[
         bool, typer.Option("--native", help="Repeat it on this host's processor too, instruction by instruction.")
     ] = False,
+    trace: Annotated[
+        Trace | None,
+        typer.Option(
+            metavar="[=esp]",
+            help="Tell the run's calls; =esp: ESP before each instruction (CSV).",
+            show_choices=False,
+        ),
+    ] = None,
     report_format: Annotated[ReplayFormat, typer.Option("--format", help="How to report.")] = ReplayFormat.TABLE,
     target: Target = None,
 ) -> None:
@@ -69,6 +94,10 @@ def replay(
         if reason is not None:
             raise NothingMeasuredError(f"--native: {reason}")
         compared = replayer.natively(known)
+    if trace is not None:
+        told_run = replayer.history(known) if trace is Trace.ESP else report.trace_to_text(replayer.calls(known))
+        output.deliver(told_run, target)
+        return
     render = report.to_json if report_format is ReplayFormat.JSON else report.to_text
     output.deliver(render(replayed, compared), target)
     if not replayed.is_same:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from stackemu.harness.printable import printable
 from stackemu.harness.replay import Replay
+from stackemu.harness.trace import Call, told
 
 if TYPE_CHECKING:
     from stackemu.harness.native.comparison import Comparison
@@ -26,6 +28,11 @@ def to_text(replay: Replay, compared: Comparison | None) -> str:
     if compared is not None:
         lines.append(f"  native: {_verdict(compared)}")
     return "\n".join(lines) + "\n"
+
+
+def trace_to_text(calls: Sequence[Call]) -> str:
+    """Return a run's calls, a line each."""
+    return "".join(f"{printable(line)}\n" for line in told(calls))
 
 
 def _verdict(compared: Comparison) -> str:

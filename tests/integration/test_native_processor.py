@@ -87,3 +87,22 @@ def test_what_is_no_witness_is_refused(stackemu: Stackemu, tmp_path: Path, conte
     done = stackemu("replay", path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "not a witness" in done.stderr
+
+
+def test_a_trace_tells_the_calls_with_the_stack_at_each(stackemu: Stackemu, witness: Path) -> None:
+    done = stackemu("replay", witness, "--trace")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, outer, *inner = done.stdout.splitlines()
+    assert head == "begins  deepest  call"
+    assert outer.split() == ["0", str(json.loads(witness.read_text())["depth"]), "IoctlKeep"]
+    # control.c: the lock is taken, the bytes are copied, the lock is given back.
+    assert [line.split()[2] for line in inner] == ["KfAcquireSpinLock", "_memcpy", "memcpy", "KfReleaseSpinLock"]
+
+
+def test_the_history_of_esp_reaches_what_was_measured(stackemu: Stackemu, witness: Path, tmp_path: Path) -> None:
+    target = tmp_path / "esp.csv"
+    done = stackemu("replay", witness, "--trace=esp", "-o", target)
+    assert (done.returncode, done.stdout) == (0, "")
+    rows = [line.split(",") for line in target.read_text().splitlines()[1:]]
+    # A call's own push is seen before the instruction that it leads to, which the kernel's stubs do not have.
+    assert json.loads(witness.read_text())["depth"] - max(int(row[4]) for row in rows) in (0, 4)
