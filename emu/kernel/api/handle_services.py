@@ -14,8 +14,8 @@ _CLOSE_SOURCE, _SAME_ATTRIBUTES = 0x1, 0x4
 _OBJECT_SIZE = 0x400
 
 
-def _is_refused(call: ApiCall, handle: int) -> bool:
-    """Return whether the call is complete, its handle standing for nothing; one closed before is noted."""
+def is_refused(call: ApiCall, handle: int) -> bool:
+    """Return whether the call is complete, its handle standing for nothing; one that was closed before is noted."""
     is_closed = handle in call.state(Handles).closed
     if is_closed:
         call.note(f"{call.name}: the handle {handle:#x} was closed before")
@@ -25,11 +25,17 @@ def _is_refused(call: ApiCall, handle: int) -> bool:
     return False
 
 
+def give_handle(call: ApiCall, out: int, attributes: int, address: int) -> None:
+    """Store a new handle for an object at `out`, of the kind that OBJECT_ATTRIBUTES ask for."""
+    flags = call.view("OBJECT_ATTRIBUTES", attributes)["Attributes"] if attributes else 0
+    call.put_u32(out, open_handle(call, address, is_kernel=bool(flags & OBJ_KERNEL_HANDLE)))
+
+
 def _close(call: ApiCall) -> None:
     """Closing an open handle never fails."""
     handle = call.arguments[0]
     limit_irql(call, PASSIVE_LEVEL)
-    if not _is_refused(call, handle):
+    if not is_refused(call, handle):
         close_handle(call, handle)
 
 
@@ -37,7 +43,7 @@ def _duplicate(call: ApiCall) -> None:
     """(SourceProcessHandle, SourceHandle, TargetProcessHandle, TargetHandle, Access, HandleAttributes, Options)."""
     _process, handle, _target, out, _access, attributes, options = call.arguments[:7]
     limit_irql(call, PASSIVE_LEVEL)
-    if _is_refused(call, handle):
+    if is_refused(call, handle):
         return
     if not call.succeeds:
         call.fail()
@@ -54,7 +60,7 @@ def _duplicate(call: ApiCall) -> None:
 
 def _on_handle(call: ApiCall) -> None:
     """Changes of an object's lifetime that no driver can see."""
-    if not _is_refused(call, call.arguments[0]) and not call.succeeds:
+    if not is_refused(call, call.arguments[0]) and not call.succeeds:
         call.fail()
 
 

@@ -13,16 +13,19 @@ from dataclasses import dataclass, field
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.devices import Devices, find_device, foreign_device
 from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, limit_irql
+from stackemu.emu.kernel.api.object_types import object_of_type, type_of, variable_of_type
 from stackemu.emu.kernel.api.threads import process_object, thread_object
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.handles import KERNEL_HANDLE, Handles, close_handle, object_of, open_handle
 from stackemu.emu.kernel.objects import current_process
 from stackemu.emu.kernel.roots import Root, Words
+from stackemu.emu.kernel.variables import initial_pointer, variable_address
 
 STATUS_INVALID_HANDLE = 0xC0000008
 STATUS_INFO_LENGTH_MISMATCH = 0xC0000004
 OBJ_KERNEL_HANDLE = 0x200
-_OPAQUE_SIZE = 0x400
+STATUS_OBJECT_TYPE_MISMATCH = 0xC0000024
+_LIKELY_TYPES = ("IoFileObjectType", "PsProcessType", "ExEventObjectType", "MmSectionObjectType")
 _FILTER_VERSION = 0x100
 _UNICODE_STRING_SIZE = 8
 _FILE_NAME = "\\Device\\HarddiskVolume1\\Directory\\File.txt"
@@ -76,10 +79,10 @@ def _reference_by_pointer(call: ApiCall) -> None:
 
 
 def _by_handle(out_at: int) -> Callable[[ApiCall], None]:
-    """ObReferenceObjectByHandle(WithTag): a handle from elsewhere stands for an object nobody knows."""
+    """ObReferenceObjectByHandle(WithTag): a handle from elsewhere stands for an object of the type asked for."""
 
     def behaviour(call: ApiCall) -> None:
-        handle, access = call.arguments[:2]
+        handle, access, wanted = call.arguments[:3]
         out, information = call.arguments[out_at : out_at + 2]
         limit_irql(call, PASSIVE_LEVEL)
         call.put_u32(out, 0)
@@ -88,10 +91,13 @@ def _by_handle(out_at: int) -> Callable[[ApiCall], None]:
         if not handle or not call.succeeds:
             call.complete(STATUS_INVALID_HANDLE if not handle else call.failure())
             return
+        variable = variable_of_type(wanted)
         address = object_of(call, handle)
         if address is None:
-            address = call.allocate(_OPAQUE_SIZE, zeroed=False)
-            call.state(Handles).objects[handle] = address
+            address = call.state(Handles).objects[handle] = object_of_type(call, variable)
+        if variable is not None and type_of(call, address) not in (variable, None):
+            call.complete(STATUS_OBJECT_TYPE_MISMATCH)
+            return
         _count(call, address, 1)
         call.put_u32(out, address)
         if information:
@@ -99,6 +105,11 @@ def _by_handle(out_at: int) -> Callable[[ApiCall], None]:
             call.put_u32(information + 4, access)
 
     return behaviour
+
+
+def _object_type(call: ApiCall) -> None:
+    """ObGetObjectType: of what type an object from elsewhere is, is the input's to say."""
+    call.eax = initial_pointer(type_of(call, call.arguments[0]) or pick(call, _LIKELY_TYPES))
 
 
 def _by_name(call: ApiCall) -> None:
@@ -186,16 +197,14 @@ def _register(call: ApiCall) -> None:
 
 
 def _operation(context: Context, root: Root, tail: bytes, parameters: tuple[int, ...]) -> Words:
-    """(RegistrationContext, OperationInformation): what is opened is a process or a thread of somebody else."""
+    """(RegistrationContext, OperationInformation): what is opened is of the type that the callback is for."""
     argument, kind = root.context
     operation = pick(context, (_HANDLE_CREATE, _HANDLE_DUPLICATE), 1)
-    objects = (
-        process_object(context, _OTHER_PROCESS),
-        thread_object(context, _OTHER_THREAD),
-        current_process(context),
-    )
+    objects: tuple[int, ...] = (process_object(context, _OTHER_PROCESS), current_process(context))
+    if kind == variable_address("PsThreadType"):
+        objects = (thread_object(context, _OTHER_THREAD),)
     if operation == _HANDLE_DUPLICATE:
-        parameters = (*parameters, current_process(context), objects[0])
+        parameters = (*parameters, current_process(context), process_object(context, _OTHER_PROCESS))
     place = context.allocate(4 * len(parameters))
     context.write(place, struct.pack(f"<{len(parameters)}I", *parameters))
     opened, is_kernel = pick(context, objects, 2), pick(context, (0, 1), 3)
@@ -256,6 +265,7 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "ObReferenceObjectByHandle": _by_handle(4),
     "ObReferenceObjectByHandleWithTag": _by_handle(5),
     "ObReferenceObjectByName": _by_name,
+    "ObGetObjectType": _object_type,
     "ObOpenObjectByPointer": _open(6),
     "ObOpenObjectByPointerWithTag": _open(7),
     "ObCloseHandle": _close,

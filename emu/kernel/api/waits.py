@@ -71,16 +71,23 @@ def unsatisfied(call: ApiCall, mode: int, alertable: int, timeout: int) -> int |
     return None
 
 
-def _wait_for_one(call: ApiCall) -> None:
-    address, _reason, mode, alertable, timeout = call.arguments[:5]
-    limit_irql(call, DISPATCH_LEVEL)
-    if not is_signalled(call, address):
+def finish_wait(
+    call: ApiCall, objects: Sequence[int], *, wants_all: bool, alertable: int, timeout: int, mode: int = 0
+) -> None:
+    """Let a wait for dispatcher objects end as their states and the input say; sets the result."""
+    signalled = [index for index, address in enumerate(objects) if is_signalled(call, address)]
+    if len(signalled) < (len(objects) if wants_all else 1):
         ending = unsatisfied(call, mode, alertable, timeout)
         if ending is not None:
             call.complete(ending)
             return
-    satisfy(call, address)
-    call.complete(STATUS_WAIT_0)
+    call.complete(STATUS_WAIT_0 + _satisfy_many(call, objects, signalled, wants_all=wants_all))
+
+
+def _wait_for_one(call: ApiCall) -> None:
+    address, _reason, mode, alertable, timeout = call.arguments[:5]
+    limit_irql(call, DISPATCH_LEVEL)
+    finish_wait(call, [address], wants_all=True, alertable=alertable, timeout=timeout, mode=mode)
 
 
 def _wait_for_many(call: ApiCall) -> None:
@@ -89,13 +96,7 @@ def _wait_for_many(call: ApiCall) -> None:
         raise Bugcheck(MAXIMUM_WAIT_OBJECTS_EXCEEDED)
     limit_irql(call, DISPATCH_LEVEL)
     objects = [call.u32(array + 4 * index) for index in range(count)]
-    signalled = [index for index, address in enumerate(objects) if is_signalled(call, address)]
-    if len(signalled) < (count if kind == _WAIT_ALL else 1):
-        ending = unsatisfied(call, mode, alertable, timeout)
-        if ending is not None:
-            call.complete(ending)
-            return
-    call.complete(STATUS_WAIT_0 + _satisfy_many(call, objects, signalled, wants_all=kind == _WAIT_ALL))
+    finish_wait(call, objects, wants_all=kind == _WAIT_ALL, alertable=alertable, timeout=timeout, mode=mode)
 
 
 def _satisfy_many(call: ApiCall, objects: Sequence[int], signalled: Sequence[int], *, wants_all: bool) -> int:
