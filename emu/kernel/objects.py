@@ -13,6 +13,8 @@ MAJOR_FUNCTIONS = 28
 IO_TYPE_DEVICE, IO_TYPE_DRIVER, IO_TYPE_FILE, IO_TYPE_IRP = 3, 4, 5, 6
 _REGISTRY_ROOT = "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
 _HARDWARE_DATABASE = "\\REGISTRY\\MACHINE\\HARDWARE\\DESCRIPTION\\SYSTEM"
+_ADVANCED_HEADER, _SUPPORTS_FILTER_CONTEXTS = 0x40, 0x02
+"""FSRTL_FLAG_ADVANCED_HEADER and FSRTL_FLAG2_SUPPORTS_FILTER_CONTEXTS (ntifs.h)."""
 _OPAQUE_SIZE = 0x400
 """Room, in bytes, for objects whose insides are no driver's business."""
 
@@ -82,11 +84,20 @@ def file_object(context: Context) -> View:
     file["Type"] = IO_TYPE_FILE
     file["Size"] = file.layout.size
     file["SectionObjectPointer"] = context.new("SECTION_OBJECT_POINTERS").address
-    file["FsContext"] = context.allocate(_OPAQUE_SIZE)
+    file["FsContext"] = stream_header(context)
     file["FsContext2"] = context.allocate(_OPAQUE_SIZE)
     file["ReadAccess"] = file["WriteAccess"] = 1
     context.put_counted(file.at("FileName"), "\\Directory\\File.txt".encode("utf-16-le"))
     return file
+
+
+def stream_header(context: Context) -> int:
+    """Return what a file system keeps of a stream: it begins with a header that filters hang their contexts on."""
+    header = context.new("FSRTL_ADVANCED_FCB_HEADER", _OPAQUE_SIZE)
+    header["NodeByteSize"] = header.layout.size
+    header["Flags"], header["Flags2"] = _ADVANCED_HEADER, _SUPPORTS_FILTER_CONTEXTS
+    header["FilterContexts.Flink"] = header["FilterContexts.Blink"] = header.at("FilterContexts")
+    return header.address
 
 
 def _driver_entry(context: Context, _root: Root) -> Words:

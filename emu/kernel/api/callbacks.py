@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.irql import APC_LEVEL, HIGH_LEVEL, IPI_LEVEL, current_irql, limit_irql, set_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words_at
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 
@@ -142,11 +143,6 @@ def _deregister_bugcheck(state_at: int) -> Callable[[ApiCall], None]:
     return behaviour
 
 
-def _bugcheck(context: Context, root: Root) -> Words:
-    set_irql(context, HIGH_LEVEL)
-    return Words(root.context)
-
-
 def _bugcheck_reason(context: Context, root: Root) -> Words:
     """(Reason, Record, ReasonSpecificData, ReasonSpecificDataLength)."""
     reason, record = root.context
@@ -215,11 +211,6 @@ def _ipi_call(call: ApiCall) -> None:
     set_irql(call, before)
 
 
-def _ipi(context: Context, root: Root) -> Words:
-    set_irql(context, IPI_LEVEL)
-    return Words(root.context)
-
-
 def _nothing(_call: ApiCall) -> None:
     """Nothing that the driver could see; STATUS_SUCCESS where there is a status."""
 
@@ -242,9 +233,9 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "ex-callback": _ex_callback,
-    "bugcheck": _bugcheck,
+    "bugcheck": plain_words_at(HIGH_LEVEL),
     "bugcheck-reason": _bugcheck_reason,
     "nmi": _nmi,
     "processor-change": _processor_change,
-    "ipi": _ipi,
+    "ipi": plain_words_at(IPI_LEVEL),
 }

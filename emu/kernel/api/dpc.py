@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.choices import below
 from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, PASSIVE_LEVEL, current_irql, set_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 
@@ -155,10 +156,6 @@ def _apc_kernel(context: Context, root: Root) -> Words:
     return Words((apc, slots, slots + 4, slots + 8, slots + 12))
 
 
-def _apc_rundown(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 def _apc_normal(context: Context, root: Root) -> Words:
     return Words((root.context[0], context.draw(0), context.draw(1)))
 
@@ -183,6 +180,6 @@ ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "dpc": deferred_call,
     "threaded-dpc": _threaded_call,
     "apc-kernel": _apc_kernel,
-    "apc-rundown": _apc_rundown,
+    "apc-rundown": plain_words,
     "apc-normal": _apc_normal,
 }

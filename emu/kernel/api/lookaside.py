@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stackemu.emu.inputs import STATUS_INSUFFICIENT_RESOURCES
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.api.pool import (
     PAGED_POOL,
     POOL_RAISE_IF_ALLOCATION_FAILURE,
@@ -169,10 +170,6 @@ def _default_free(call: ApiCall) -> None:
 # -- the kernel's calls --
 
 
-def _allocate_arguments(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 def _free_arguments(context: Context, root: Root) -> Words:
     size, *owner = root.context
     return Words((allocate_pool(context, size), *owner))
@@ -197,6 +194,6 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 }
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
-    "lookaside-allocate": _allocate_arguments,
+    "lookaside-allocate": plain_words,
     "lookaside-free": _free_arguments,
 }

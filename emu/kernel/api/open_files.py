@@ -17,7 +17,7 @@ from stackemu.emu.kernel.api.object_manager import OBJ_KERNEL_HANDLE, STATUS_INV
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.handles import Handles, object_of, open_handle
 from stackemu.emu.kernel.layouts import View
-from stackemu.emu.kernel.objects import IO_TYPE_FILE, file_object
+from stackemu.emu.kernel.objects import IO_TYPE_FILE, file_object, stream_header
 
 FO_SYNCHRONOUS_IO, FO_HANDLE_CREATED = 0x2, 0x40000
 _OPTION_FLAGS = (
@@ -47,8 +47,6 @@ _VOLUME = re.compile(r"\\(?:\?\?|DosDevices)\\[A-Za-z]:|\\Device\\[^\\]+", re.IG
 _SIZES = (0x1234, 0x40, 0, 0x12340, 0x1_0000_0000)
 """Bytes that files have, as the input chooses."""
 _OPAQUE_SIZE = 0x100
-_FILTER_CONTEXTS = 0x02
-"""FSRTL_FLAG2_SUPPORTS_FILTER_CONTEXTS."""
 
 
 @dataclass(slots=True)
@@ -73,19 +71,11 @@ def new_file(context: Context, name: str, device: int, options: int = 0) -> View
     file["Type"], file["Size"] = IO_TYPE_FILE, file.layout.size
     file["DeviceObject"] = device
     file["SectionObjectPointer"] = context.new("SECTION_OBJECT_POINTERS").address
-    file["FsContext"] = _new_header(context)
+    file["FsContext"] = stream_header(context)
     file["FsContext2"] = context.allocate(_OPAQUE_SIZE)
     file["Flags"] = FO_HANDLE_CREATED | sum({flag for asked, flag in _OPTION_FLAGS if options & asked})
     context.put_counted(file.at("FileName"), name.encode("utf-16-le", "surrogatepass"))
     return file
-
-
-def _new_header(context: Context) -> int:
-    """What a file system keeps of a stream begins with a header that filters hang their contexts on."""
-    header = context.new("FSRTL_ADVANCED_FCB_HEADER", _OPAQUE_SIZE)
-    header["Flags2"] = _FILTER_CONTEXTS
-    header["FilterContexts.Flink"] = header["FilterContexts.Blink"] = header.at("FilterContexts")
-    return header.address
 
 
 def file_of(call: ApiCall, handle: int) -> View:

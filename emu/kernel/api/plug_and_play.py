@@ -14,6 +14,7 @@ from stackemu.emu.kernel.api.choices import below, pick
 from stackemu.emu.kernel.api.devices import foreign_device
 from stackemu.emu.kernel.api.irp_pnp import requirements_list, resource_list
 from stackemu.emu.kernel.api.irql import PASSIVE_LEVEL, limit_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.api.pool import allocate_pool
 from stackemu.emu.kernel.api.strings import allocate_text
 from stackemu.emu.kernel.call import ApiCall, Context
@@ -231,11 +232,6 @@ def _notification(context: Context, root: Root) -> Words:
     return Words((address, argument))
 
 
-def _change_complete(_context: Context, root: Root) -> Words:
-    """(Context)."""
-    return Words(root.context)
-
-
 _STATUS = (
     "IoSetDeviceInterfaceState",
     "IoSetDevicePropertyData",
@@ -267,5 +263,5 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "pnp-notification": _notification,
-    "device-change-complete": _change_complete,
+    "device-change-complete": plain_words,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, current_irql, limit_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.roots import Root, Words
 from stackemu.emu.memory import STACK_LIMIT, STACK_TOP
@@ -73,10 +74,6 @@ def _call_out(call: ApiCall, highest: int) -> None:
     call.complete(0)
 
 
-def _stack_callout(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "IoGetStackLimits": _limits,
     "IoGetInitialStack": _initial,
@@ -88,4 +85,4 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "KeExpandKernelStackAndCalloutEx": _expand_ex,
 }
 
-ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"stack-callout": _stack_callout}
+ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"stack-callout": plain_words}

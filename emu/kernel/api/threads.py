@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from stackemu.emu.inputs import STATUS_INVALID_PARAMETER
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.irql import APC_LEVEL, PASSIVE_LEVEL, limit_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.call import ApiCall, Context, Terminated
 from stackemu.emu.kernel.objects import current_process
 from stackemu.emu.kernel.roots import Root, Words
@@ -151,10 +152,6 @@ def _terminate(call: ApiCall) -> None:
     raise Terminated
 
 
-def _system_thread(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "KeGetCurrentThread": _constant(CURRENT_THREAD),
     "PsGetCurrentThread": _constant(CURRENT_THREAD),
@@ -182,4 +179,4 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "PsTerminateSystemThread": _terminate,
 }
 
-ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"system-thread": _system_thread}
+ROLES: Mapping[str, Callable[[Context, Root], Words]] = {"system-thread": plain_words}

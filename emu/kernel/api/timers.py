@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.dispatcher import ObjectType, initialize_header
 from stackemu.emu.kernel.api.dpc import deferred_call
-from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, limit_irql, set_irql
+from stackemu.emu.kernel.api.irql import APC_LEVEL, DISPATCH_LEVEL, limit_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words, plain_words_at
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.layouts import View
 from stackemu.emu.kernel.roots import Root, Words
@@ -127,15 +128,6 @@ def _timer_dpc(context: Context, root: Root) -> Words:
     return deferred_call(context, root)
 
 
-def _ex_timer(context: Context, root: Root) -> Words:
-    set_irql(context, DISPATCH_LEVEL)
-    return Words(root.context)
-
-
-def _ex_timer_delete(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "KeInitializeTimer": _initialize,
     "KeInitializeTimerEx": _initialize_ex,
@@ -152,6 +144,6 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "timer-dpc": _timer_dpc,
-    "ex-timer": _ex_timer,
-    "ex-timer-delete": _ex_timer_delete,
+    "ex-timer": plain_words_at(DISPATCH_LEVEL),
+    "ex-timer-delete": plain_words,
 }

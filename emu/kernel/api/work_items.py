@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from stackemu.emu.kernel.api.irql import DISPATCH_LEVEL, limit_irql
+from stackemu.emu.kernel.api.plain_roots import plain_words
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.objects import IO_TYPE_DEVICE, Objects, driver_object
 from stackemu.emu.kernel.roots import Root, Words
@@ -105,10 +106,6 @@ def _work_item_ex(context: Context, root: Root) -> Words:
     return Words((_owner(context, root), *root.context[1:]))
 
 
-def _worker_routine(_context: Context, root: Root) -> Words:
-    return Words(root.context)
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "IoAllocateWorkItem": _allocate,
     "IoInitializeWorkItem": _initialize,
@@ -124,5 +121,5 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
 ROLES: Mapping[str, Callable[[Context, Root], Words]] = {
     "work-item": _work_item,
     "work-item-ex": _work_item_ex,
-    "worker-routine": _worker_routine,
+    "worker-routine": plain_words,
 }
