@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from unicorn import x86_const
@@ -12,6 +13,7 @@ from unicorn import x86_const
 from stackemu.emu.code.origin_tracer import KernelEvent
 from stackemu.emu.engine import Mode, attach_probe, attach_recorder, open_engine
 from stackemu.emu.execution import Execution, Stop
+from stackemu.emu.forced_branches import ForcedBranch, in_place
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 from stackemu.emu.journal import Journal
@@ -131,6 +133,9 @@ class Machine:
         self._recording: Machine | None = None
         self._tape: TapeRecorder | None = None
         self._memory_at_start: dict[int, bytes] = {}
+        self._forced: Sequence[ForcedBranch] = ()
+        self._calls: list[tuple[int, int]] = []
+        """Calls that were seen before branches were forced, and not taken yet."""
 
     def stub_name(self, address: int) -> str | None:
         """Return the name of the kernel function that the stub at `address` stands in for, else None."""
@@ -162,11 +167,29 @@ class Machine:
         if observation.exact or self._mode is not Mode.BLOCKS:
             return observation
         reference = self._single_stepping()
-        return reference.call(rva, source, arguments, alignment=alignment, budget=budget, focus=focus)
+        with reference.forcing(self._forced):
+            return reference.call(rva, source, arguments, alignment=alignment, budget=budget, focus=focus)
+
+    @contextmanager
+    def forcing(self, branches: Sequence[ForcedBranch]) -> Iterator[None]:
+        """Let `branches` go one way in every `call` within; what those show is no measurement."""
+        if not branches:
+            yield
+            return
+        self._calls += self._probe.take_calls()
+        self._probe.forget()
+        self._forced = tuple(branches)
+        try:
+            yield
+        finally:
+            self._forced = ()
+            self._probe.forget()
+            self._probe.take_calls()
 
     def take_calls(self) -> list[tuple[int, int]]:
         """Return (address behind the call, entry called) of calls seen for the first time since the last time."""
-        return self._probe.take_calls()
+        calls, self._calls = self._calls + self._probe.take_calls(), []
+        return calls
 
     def keep(self) -> None:
         """Make what the last run left behind what later runs start from: memory, and the kernel's own state."""
@@ -305,7 +328,8 @@ class Machine:
         self._begin_tape()
         if why is None:
             try:
-                self._host.run(entry, esp)
+                with in_place(self._engine, self._forced):
+                    self._host.run(entry, esp)
             except Stop as stop:
                 outcome, why = stop.outcome, stop.why
         observation = self._observe(outcome, why, esp, saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stackemu.emu.code.flow import FunctionCode
@@ -59,6 +59,8 @@ class Explorer:
         self._tried: set[tuple[int, tuple[Override, ...]]] = set()
         self._queue: deque[Attempt] = deque()
         self.attempts: list[Attempt] = []
+        self.corpus: list[Attempt] = []
+        """The attempts that ran blocks which those before them did not."""
         self.seen: set[int] = set()
         """Leaders of the function's blocks that ran."""
         self._blocks: set[int] = set()
@@ -135,12 +137,14 @@ class Explorer:
         blocks = set(observation.blocks)
         if leaders - self.seen or blocks - self._blocks:
             self._queue.append(attempt)
+            self.corpus.append(attempt)
             self.seen |= leaders
             self._blocks |= blocks
 
     def open_branches(self) -> Iterator[OpenBranch]:
         """Yield each transfer from code that ran to a block that never did, with what it waits for."""
-        for address, target in sorted(self._frontier()):
+        ran = leaders_of(self._code, self._blocks)
+        for address, target in sorted(frontier(self._code, ran, self.seen)):
             attempt = self._through(address)
             if attempt is None:
                 continue
@@ -149,31 +153,11 @@ class Explorer:
             places = [place for one in decisions if one.address == address for place in one.origins]
             yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
 
-    def _frontier(self) -> Iterator[tuple[int, int]]:
-        """Yield (address of the transfer, leader never seen) for blocks that follow a block that ran."""
-        ran = leaders_of(self._code, self._blocks)
-        ends = {at for leader in ran for at in self._end_of(leader)}
-        for at in ends:
-            for target in self._code.successors.get(at, ()):
-                if target not in self.seen:
-                    yield at, target
-
-    def _end_of(self, leader: int) -> Iterator[int]:
-        """Yield the address of the instruction that ends the block of a leader."""
-        at = leader
-        while at in self._code.instructions:
-            if at in self._code.successors:
-                yield at
-                return
-            at = self._code.instructions[at].end
-            if at in self._code.leaders:
-                return
-
     def _through(self, address: int) -> Attempt | None:
         """Return the first attempt that ran the instruction that ends a block at `address`."""
         for attempt in self.attempts:
             for leader in leaders_of(self._code, attempt.observation.blocks):
-                if address in self._end_of(leader):
+                if address == end_of(self._code, leader):
                     return attempt
         return None
 
@@ -213,6 +197,27 @@ def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
                 break
             at = instruction.end
     return seen
+
+
+def end_of(code: FunctionCode, leader: int) -> int | None:
+    """Return the address of the instruction that ends the block of a leader; None where it runs into the next."""
+    at = leader
+    while at in code.instructions:
+        if at in code.successors:
+            return at
+        at = code.instructions[at].end
+        if at in code.leaders:
+            break
+    return None
+
+
+def frontier(code: FunctionCode, ran: Iterable[int], seen: Container[int]) -> Iterator[tuple[int, int]]:
+    """Yield (address of a transfer that ran, leader never seen) for each leader that follows one of `ran`."""
+    ends = {at for leader in ran if (at := end_of(code, leader)) is not None}
+    for at in ends:
+        for target in code.successors.get(at, ()):
+            if target not in seen:
+                yield at, target
 
 
 def _overrides(decision: Decision) -> Iterator[tuple[Override, ...]]:

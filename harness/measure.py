@@ -12,6 +12,7 @@ from typing import TypeVar
 from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
+from stackemu.emu.forced_branches import ForcedBranch
 from stackemu.emu.inputs import Input, default_inputs
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
@@ -19,9 +20,13 @@ from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
 from stackemu.emu.tape import Tape
 from stackemu.harness.bring_up import BringUp, bring_up, entry_root
-from stackemu.harness.contexts import RUNAWAY, Context, Visit, visits_of
+from stackemu.harness.contexts import RUNAWAY, Context, Figures, Visit, visits_of
 from stackemu.harness.explore import Attempt, Explorer, OpenBranch
+from stackemu.harness.forced import ForcedRun, ForcedSearch
 from stackemu.harness.session import Driver
+from stackemu.harness.static.behind import CodeBehind
+from stackemu.harness.static.bounds import bounds_of
+from stackemu.harness.static.callgraph import CallGraph, RunFacts
 from stackemu.harness.static.figures import residues
 
 T = TypeVar("T")
@@ -45,6 +50,8 @@ class RunSettings:
     initialise: bool = True
     """Whether DriverEntry runs before anything else."""
     jobs: int = 1
+    forced: bool = False
+    """Whether branches that no run turned are forced, to estimate what lies behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,12 @@ class FunctionRuns:
     callbacks: frozenset[tuple[int, int, int]] = frozenset()
     """Callbacks that kernel functions made: the address behind their call, the callback, words of arguments."""
 
+    corpus: tuple[Context, ...] = ()
+    """Runs that together ran all blocks that any of the function's own did."""
+    forced: ForcedRun | None = None
+    """What lies behind branches that no run turned, where the task asked for it: no measurement. Its chain by name
+    is `chain` of the same record, which holds no other figures."""
+
     @classmethod
     def lost(cls, rva: int, reason: str) -> FunctionRuns:
         """Return the record of a function whose worker process died."""
@@ -127,6 +140,8 @@ class Task:
     """How far below a multiple of 64 ESP stands at the entry when callees realign the most; tried besides 0."""
     contexts: tuple[Context, ...] = ()
     """Runs of other functions to look at this one in; it is not run by itself then."""
+    beyond: Figures | None = None
+    """What was measured, to force branches in `contexts` and see what more lies behind them."""
 
 
 class Measurer:
@@ -144,6 +159,7 @@ class Measurer:
         )
         self._inputs = default_inputs(settings.seed, settings.inputs)
         self._fresh = self._machine.snapshot
+        self._behind: CodeBehind | None = None
         self.bring_up = BringUp.skipped(None)
         if settings.initialise:
             self.bring_up = bring_up(self._machine, driver.image, settings.seed)
@@ -153,6 +169,8 @@ class Measurer:
 
         A function that the kernel calls is run in each of its roles and in no other way.
         """
+        if task.beyond is not None:
+            return self._force(task, task.beyond)
         if task.contexts:
             return self._in_contexts(task)
         function = task.function
@@ -189,6 +207,7 @@ class Measurer:
             visits=visits_of(function.rva, address, variants, explorer.attempts),
             calls=frozenset(self._machine.take_calls()),
             callbacks=frozenset().union(*(observation.callbacks for observation in observations)),
+            corpus=tuple(Context(function.rva, *variants[one.variant], one.source) for one in explorer.corpus),
         )
 
     def _in_contexts(self, task: Task) -> FunctionRuns:
@@ -199,9 +218,31 @@ class Measurer:
         best, context = max(runs, key=lambda run: _rank(run[0], own))
         return FunctionRuns(rva, best, self.chain(best), self._label(context), context, own, len(runs))
 
-    def repeat(self, rva: int, context: Context) -> Observation:
-        """Repeat one run; the figures are those of the function at `rva`, whichever function the run calls."""
-        with self._from_the_start((context.way,)):
+    def _force(self, task: Task, beyond: Figures) -> FunctionRuns:
+        """Repeat runs with branches forced that none of them turned; the record holds nothing but what that shows."""
+        rva = task.function.rva
+
+        def run(context: Context, branches: Sequence[ForcedBranch]) -> Observation:
+            return self.repeat(rva, context, branches)
+
+        search = ForcedSearch(self._code_behind(), self._driver.image.base + rva, run)
+        found = search.deepest(task.contexts, beyond.own, beyond.depth)
+        return FunctionRuns(rva, None, self.chain(found.observation) if found else (), forced=found)
+
+    def _code_behind(self) -> CodeBehind:
+        """Return what says how deep code may go; worked out for the whole image when it is first asked for."""
+        if self._behind is None:
+            functions = self._driver.functions
+            graph = CallGraph(self._model, functions, RunFacts(roots=frozenset(self.bring_up.roots)))
+            self._behind = CodeBehind(bounds_of(graph, self._names, self._names))
+        return self._behind
+
+    def repeat(self, rva: int, context: Context, branches: Sequence[ForcedBranch] = ()) -> Observation:
+        """Repeat one run; the figures are those of the function at `rva`, whichever function the run calls.
+
+        With `branches` forced it is another run, which measures nothing.
+        """
+        with self._from_the_start((context.way,)), self._machine.forcing(branches):
             return self._machine.call(
                 context.caller,
                 context.source,

@@ -82,6 +82,27 @@ class RoleFigures(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str
 
 
+class ForcedBranchFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """A branch at the absolute address `address`, made to be taken always, or never, and to go to `target`."""
+
+    address: int
+    taken: bool
+    target: int
+
+
+class ForcedFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run showed in which branches were forced that no run turned: an estimate, no measurement.
+
+    The driver may never get there; what holds there in the driver need not have held in that run.
+    """
+
+    own: int
+    depth: int
+    branches: tuple[ForcedBranchFigures, ...]
+    outcome: str
+    chain: tuple[ChainFrame, ...] = ()
+
+
 class Initialisation(msgspec.Struct, frozen=True, kw_only=True):
     """How DriverEntry ended before anything was measured; `status` is the NTSTATUS that it returned."""
 
@@ -112,6 +133,8 @@ class FunctionResult(msgspec.Struct, frozen=True, kw_only=True):
     None where nothing was measured."""
     roles: tuple[RoleFigures, ...] = ()
     """Every role that the kernel calls the function in; `root` is the deepest of them."""
+    forced: ForcedFigures | None = None
+    """What may lie behind branches that no run turned, where that is deeper; in no other figure and no verdict."""
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.bracket import bracket, with_bound
 from stackemu.harness.explore import leaders_of
+from stackemu.harness.forced_survey import with_forced
 from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings
 from stackemu.harness.reconcile import NOT_RUN, reconcile
 from stackemu.harness.results import (
@@ -89,20 +90,23 @@ def surveyed_runs(
     with WorkerPool(driver, settings) as pool:
         runs = measure_in_rounds(driver, functions, pool, on_progress, alignments=alignments)
         bring_up = pool.bring_up
-    facts = RunFacts(
-        calls=frozenset().union(*(one.calls for one in runs.values())),
-        callbacks=frozenset().union(*(one.callbacks for one in runs.values())),
-        roots=frozenset(bring_up.roots).union(*(one.roots for one in runs.values())),
-        frames=_most_frames(one.best for one in runs.values()),
-    )
-    bounds = _bounds(driver, model, functions, facts, annotations)
-    results = _results(driver, model, functions, runs, bounds)
+        facts = RunFacts(
+            calls=frozenset().union(*(one.calls for one in runs.values())),
+            callbacks=frozenset().union(*(one.callbacks for one in runs.values())),
+            roots=frozenset(bring_up.roots).union(*(one.roots for one in runs.values())),
+            frames=_most_frames(one.best for one in runs.values()),
+        )
+        bounds = _bounds(driver, model, functions, facts, annotations)
+        results = _results(driver, model, functions, runs, bounds)
+        if settings.forced:
+            results = with_forced(pool, functions, results, runs)
     shown = {
         "seed": settings.seed,
         "inputs": settings.inputs,
         "explored": settings.explored,
         "budget": settings.budget,
         "initialise": settings.initialise,
+        "forced": settings.forced,
     }
     initialisation = Initialisation(
         outcome=bring_up.outcome, status=bring_up.status, why=bring_up.why, roots=len(bring_up.roots)
@@ -119,9 +123,10 @@ def explained_survey(
     """Measure `functions` as `run_survey` does; the runs say what the code not reached waits for."""
     with WorkerPool(driver, settings) as pool:
         runs = measure_in_rounds(driver, functions, pool, on_progress, explain=True)
-    model = driver.code_model()
-    bounds = _bounds(driver, model, functions, RunFacts(), NO_ANNOTATIONS)
-    return [(result, runs[result.rva]) for result in _results(driver, model, functions, runs, bounds)]
+        model = driver.code_model()
+        bounds = _bounds(driver, model, functions, RunFacts(), NO_ANNOTATIONS)
+        results = with_forced(pool, functions, _results(driver, model, functions, runs, bounds), runs)
+    return [(result, runs[result.rva]) for result in results]
 
 
 def _bounds(

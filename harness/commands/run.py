@@ -68,6 +68,14 @@ def run(
         bool, typer.Option("--single-step", help="Watch every instruction: slow, the reference.")
     ] = False,
     effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.NORMAL,
+    forced: Annotated[
+        bool,
+        typer.Option(
+            "--forced",
+            help="Force branches that no run turned, to estimate what lies behind them; -v shows it "
+            "(--effort thorough does).",
+        ),
+    ] = False,
     annotations: AnnotationsFile = None,
     witnesses: Annotated[
         Path | None,
@@ -94,7 +102,12 @@ def run(
 
     opened, selected = load(driver, symbols, func, target)
     settings = RunSettings(
-        seed=seed, jobs=jobs, single_step=single_step, initialise=not no_init, explored=EXPLORED[effort]
+        seed=seed,
+        jobs=jobs,
+        single_step=single_step,
+        initialise=not no_init,
+        explored=EXPLORED[effort],
+        forced=forced or effort is Effort.THOROUGH,
     )
     if inputs is not None:
         settings = replace(settings, inputs=inputs)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from stackemu.harness.report import forced
 from stackemu.harness.results import FunctionResult
 
 HEADER = (
@@ -36,6 +37,10 @@ HEADER = (
     "bracket",
     "why",
     "witness",
+    "forced_own",
+    "forced_depth",
+    "forced_branches",
+    "forced_outcome",
 )
 
 
@@ -45,7 +50,7 @@ def render(rows: Sequence[FunctionResult]) -> str:
     writer = csv.DictWriter(stream, HEADER, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(_identity(row) | _static(row) | _measured(row))
+        writer.writerow(_identity(row) | _static(row) | _measured(row) | _forced(row))
     return stream.getvalue()
 
 
@@ -76,6 +81,18 @@ def _static(function: FunctionResult) -> dict[str, str | int | None]:
         "open": "; ".join(static.open),
         "static_source": static.source,
         "findings": "; ".join(function.findings),
+    }
+
+
+def _forced(function: FunctionResult) -> dict[str, str | int | None]:
+    estimate = function.forced
+    if estimate is None:
+        return {}
+    return {
+        "forced_own": estimate.own,
+        "forced_depth": estimate.depth,
+        "forced_branches": forced.branches(estimate),
+        "forced_outcome": estimate.outcome,
     }
 
 

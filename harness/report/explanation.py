@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from stackemu.emu.code.instruction import Instruction
 from stackemu.harness.measure import FunctionRuns
 from stackemu.harness.printable import printable
+from stackemu.harness.report import forced
 from stackemu.harness.report.figures import depth, own
 from stackemu.harness.results import FunctionResult
 
@@ -46,3 +47,5 @@ def _lines(
     left = len(runs.open_branches) - MAX_BRANCHES
     if left > 0:
         yield f"  and {left} more"
+    if result.forced is not None:
+        yield f"  forced: {forced.sentence(result.forced)}"

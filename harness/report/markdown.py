@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from stackemu.harness.printable import printable
-from stackemu.harness.report import chain, figures
+from stackemu.harness.report import chain, figures, forced
 from stackemu.harness.report.footer import Note, run_notes
 from stackemu.harness.report.roots import root_rows
 from stackemu.harness.results import FunctionResult, Measurement
@@ -64,7 +64,8 @@ def _row(function: FunctionResult, verbose: bool) -> str:
 
 def _verbose_cells(function: FunctionResult) -> list[str]:
     measured = function.measured
-    reasons = [reason for reason in (function.why, *function.findings) if reason]
+    estimate = f"forced: {forced.sentence(function.forced)}" if function.forced is not None else None
+    reasons = [reason for reason in (function.why, estimate, *function.findings) if reason]
     why = _escaped("; ".join(reasons))
     if measured is None:
         return [figures.UNKNOWN, figures.UNKNOWN, figures.UNKNOWN, why]

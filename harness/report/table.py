@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stackemu.harness.printable import printable
-from stackemu.harness.report import chain, figures
+from stackemu.harness.report import chain, figures, forced
 from stackemu.harness.report.footer import Note, as_lines, run_notes
 from stackemu.harness.report.page import Page, to_text
 from stackemu.harness.report.roots import root_rows
@@ -128,6 +128,9 @@ def _details(function: FunctionResult) -> list[str]:
         details.append(f"worst path: {chain.path(function.static.path)}")
     if function.why is not None:
         details.append(f"why: {function.why}")
+    if function.forced is not None:
+        details.append(f"forced: {forced.sentence(function.forced)}")
+        details.append(f"forced chain: {forced.deepest_chain(function.forced)}")
     details += [f"open: {reason}" for reason in function.static.open]
     details += [f"finding: {finding}" for finding in function.findings]
     if function.witness is not None:
