@@ -109,7 +109,7 @@ class ForcedSearch:
                 queue.add(further)
             if _is_deeper(found, own, depth) and (best is None or _rank(found) > _rank(best)):
                 best = found
-        return None if best is None else self._without_needless(best)
+        return best
 
     def _forced(self, one: _OpenBranch) -> ForcedRun | None:
         branches = (*one.run.branches, one.branch)
@@ -140,17 +140,6 @@ class ForcedSearch:
                 branch = forced_branch(code.instructions[address], target)
                 if branch is not None and gain > 0 and address not in forced:
                     yield _OpenBranch(branch, run, gain)
-
-    def _without_needless(self, best: ForcedRun) -> ForcedRun:
-        """Return the run with as few branches forced as show the same figures."""
-        for branch in best.branches:
-            fewer = tuple(one for one in best.branches if one is not branch)
-            if not fewer:
-                break
-            run = ForcedRun(best.context, fewer, self._run(best.context, fewer))
-            if run.observation.outcome not in RUNAWAY and _figures(run) >= _figures(best):
-                best = run
-        return best
 
 
 def _callees(graph: CallGraph, address: int) -> frozenset[int]:
