@@ -59,13 +59,11 @@ class Known:
     """What executions have shown so far, in a form that other machines of the same image can take over."""
 
     edges: bytes = b""
-    """Pairs of block addresses, 32 bits each."""
-    depths: bytes = b""
-    """(entry, own, depth, depth of whole runs) of functions, 32 bits each."""
+    """Pairs of blocks that followed each other; this and the next two as `probe.Executor.known` says."""
     paths: bytes = b""
-    """(hash of a call path: 64 bits, depth: 32, zero: 32)."""
     outcomes: bytes = b""
-    """Hashes of an entry and a way to end, 64 bits each."""
+    depths: bytes = b""
+    """For each function 32-bit words: own, depth, depth of whole runs, the same of runs that were not exact."""
 
 
 class FuzzMachine(Machine):

@@ -1,4 +1,4 @@
-"""Native hooks that measure the stack: low-water marks and shadow call stacks at block speed."""
+"""Native hooks that measure the stack: low-water marks and shadow call stacks at block speed; the loop of fuzzing."""
 
 UNKNOWN_BLOCK: int
 """Stopped before a block that `add_block` has not described; `unknown_block` names it."""
@@ -8,6 +8,20 @@ FRAMES: int
 """Stopped because the shadow stack is full."""
 STACK_LEFT: int
 """Stopped because ESP left the stack that `begin` named."""
+
+EVENT_FINISHED: int
+"""No executions are left, or the deadline has passed."""
+EVENT_FIND: int
+"""An execution has ended that showed something new."""
+EVENT_UNKNOWN_BLOCK: int
+"""The probe has to be told what a block does; the execution goes on with the next `run`."""
+EVENT_STOPPED: int
+"""The code stopped anywhere else than at its return."""
+EVENT_CODE_CHANGED: int
+"""The last execution had changed code, which is back now: translations of it are to be forgotten."""
+
+def bare_loop(emu_start: int, engine: int, begin: int, until: int, count: int, /) -> None:
+    """Call uc_emu_start (an address) `count` times and do nothing else: the floor that benchmarks compare with."""
 
 class Probe:
     """One emulator's probe; it must outlive the hook that was installed with `hook` and `user_data`."""
@@ -141,3 +155,96 @@ class Recorder:
         """Start anew; what comes after `limit` instructions is not recorded."""
     def steps(self) -> bytes:
         """Return the address and the eight registers of each instruction, 32 bits each."""
+
+class Executor:
+    """Runs one function on one input after the other; it must outlive its hook and the memory that it mapped.
+
+    Sizes are in bytes; what `map`, `unmap` return are Unicorn's error codes.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        engine: int,
+        emu_start: int,
+        reg_read: int,
+        reg_write: int,
+        context_restore: int,
+        mem_map_ptr: int,
+        mem_unmap: int,
+        eip_register: int,
+    ) -> None:
+        """Take a probe that knows all functions, and the addresses of the engine and of Unicorn's functions."""
+    @property
+    def write_hook(self) -> int:
+        """The address of the callback for memory that is written."""
+    @property
+    def read_hook(self) -> int:
+        """The address of the callback for memory that is read, which only a log needs."""
+    @property
+    def user_data(self) -> int:
+        """What both callbacks are to be given as their user data."""
+    @property
+    def number(self) -> int:
+        """How many executions of the plan are over."""
+    @property
+    def native(self) -> int:
+        """How many of them never stopped."""
+    @property
+    def reasons(self) -> int:
+        """Why the last execution is a find: bits of `fuzzing.Reason`."""
+    @property
+    def error(self) -> int:
+        """What uc_emu_start returned last."""
+    @property
+    def exact(self) -> bool:
+        """Whether the probe's figures are exact, and no code was changed."""
+    def map(self, address: int, size: int, permissions: int, holds_code: bool, /) -> int:
+        """Map zeros."""
+    def unmap(self, address: int, size: int, /) -> int:
+        """Undo a `map` of the same range."""
+    def will_write(self, address: int, size: int, is_own: bool = True, /) -> None:
+        """Take note of a write that does not come from the code; `is_own` False: the input's own content."""
+    def will_read(self, address: int, size: int, /) -> None:
+        """Take note of a read that does not come from the code."""
+    def start_log(self) -> None:
+        """Start to log what is read before it is written."""
+    def take_log(self) -> list[tuple[int, int]]:
+        """End the log; returns (address, size) of reads, a few more than once."""
+    def prepare(
+        self,
+        entry: int,
+        esp: int,
+        return_stub: int,
+        budget: int,
+        stack_base: int,
+        stack_size: int,
+        usable_stack: int,
+        context: int,
+        /,
+    ) -> None:
+        """Let executions start from what memory holds now, and from a context of Unicorn's, whose address is given.
+
+        `usable_stack`: what a run may use of the stack and still have returned, in bytes.
+        """
+    def set_slots(self, slots: bytes, values: bytes, pointers: bytes, tokens: tuple[bytes, ...], /) -> None:
+        """Take the slots to mutate, as 32-bit words (destination, address or register, size, kind): slots.h.
+
+        `values`: what they hold in the parent, 64 bytes each; `pointers`: 32-bit addresses to try.
+        """
+    def plan(self, seed: int, count: int, /) -> None:
+        """Plan `count` executions."""
+    def run(self, deadline: float, /) -> int:
+        """Go on until there is something to tell (EVENT_...); `deadline` is a time of `time.monotonic`."""
+    def finish(self, outcome: int, /) -> bool:
+        """End the execution that stopped; `outcome` tells endings apart. Returns whether it is a find."""
+    def abandon(self) -> bool:
+        """Give up the plan and put memory back; returns whether code was changed."""
+    def changed(self) -> list[tuple[int, bytes]]:
+        """Return (index, value) of the slots that the present execution, or the last, changed."""
+    def known(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """Return edges, paths and outcomes as (key: 64 bits, value: 32, zero: 32), and four words a function."""
+    def teach(self, edges: bytes, paths: bytes, outcomes: bytes, deepest: bytes, /) -> None:
+        """Take over what another executor knows."""
+    def unlearn(self) -> None:
+        """Forget all that is known."""

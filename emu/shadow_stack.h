@@ -84,7 +84,7 @@ static inline bool on_stack(const struct shadow_stack *s, uint32_t esp)
 }
 
 /* Copy the frames that stood at the low-water mark, before the first of them goes. */
-static void keep_chain(struct shadow_stack *s)
+static inline void keep_chain(struct shadow_stack *s)
 {
     uint32_t first = s->focus ? s->focus_depth : 0;
 
@@ -94,7 +94,7 @@ static void keep_chain(struct shadow_stack *s)
 }
 
 /* Let a function's mark be at least what a frame of it reached. */
-static void mark_frame(struct shadow_stack *s, const struct frame *frame, bool is_over)
+static inline void mark_frame(struct shadow_stack *s, const struct frame *frame, bool is_over)
 {
     if (frame->owner >= s->function_count || s->functions[frame->owner].start != frame->function)
         return;
@@ -113,7 +113,7 @@ static void mark_frame(struct shadow_stack *s, const struct frame *frame, bool i
     }
 }
 
-static void leave_focus(struct shadow_stack *s, bool is_over)
+static inline void leave_focus(struct shadow_stack *s, bool is_over)
 {
     if (s->low_fresh)
         keep_chain(s);
@@ -127,7 +127,7 @@ static void leave_focus(struct shadow_stack *s, bool is_over)
     s->low_fresh = false;
 }
 
-static void pop_frame(struct shadow_stack *s)
+static inline void pop_frame(struct shadow_stack *s)
 {
     const struct frame *top = &s->frames[s->depth];
     struct frame *below = &s->frames[s->depth - 1];
@@ -165,7 +165,7 @@ static inline void reach(struct shadow_stack *s, uint32_t low, uint32_t owner)
 /* Pop the frames that ESP has left behind; `returned_to` is where a return went, 0 for other transfers. A
  * helper such as __SEH_prolog4 or _chkstk returns with ESP below its entry value: its frame goes when
  * control is back at its return address, and the stack it leaves belongs to its caller. */
-static void settle(struct shadow_stack *s, uint32_t returned_to)
+static inline void settle(struct shadow_stack *s, uint32_t returned_to)
 {
     const struct frame *top = &s->frames[s->depth];
 
@@ -179,13 +179,13 @@ static void settle(struct shadow_stack *s, uint32_t returned_to)
 }
 
 /* The frame on top was not called by the function below it. */
-static void detach(struct shadow_stack *s)
+static inline void detach(struct shadow_stack *s)
 {
     if (!s->detached)
         s->detached = s->depth;
 }
 
-static bool push_frame(struct shadow_stack *s, uint32_t function, uint32_t owner, uint32_t return_address)
+static inline bool push_frame(struct shadow_stack *s, uint32_t function, uint32_t owner, uint32_t return_address)
 {
     if (s->depth + 1 >= MAX_FRAMES)
         return false;
@@ -203,7 +203,7 @@ static bool push_frame(struct shadow_stack *s, uint32_t function, uint32_t owner
 }
 
 /* Start a run of the function at `entry`. */
-static void begin_stack(struct shadow_stack *s, uint32_t entry, uint32_t esp, uint32_t focus)
+static inline void begin_stack(struct shadow_stack *s, uint32_t entry, uint32_t esp, uint32_t focus)
 {
     for (uint32_t i = 0; i < s->marked_count; i++)
         s->marks[s->marked[i]].function = 0;
@@ -224,7 +224,7 @@ static void begin_stack(struct shadow_stack *s, uint32_t entry, uint32_t esp, ui
 }
 
 /* End a run: what the frames reached that still stand counts as well. */
-static void end_stack(struct shadow_stack *s)
+static inline void end_stack(struct shadow_stack *s)
 {
     if (s->low_fresh)
         keep_chain(s);
@@ -237,14 +237,27 @@ static void end_stack(struct shadow_stack *s)
     }
 }
 
-static bool make_stack(struct shadow_stack *s)
+/* What the run's own function reached by its own instructions: its frame at the bottom, and those that recursion makes. */
+static inline uint32_t own_of_run(const struct shadow_stack *s)
+{
+    uint32_t owner = s->frames[0].owner, own = 0;
+
+    if (owner < s->function_count && s->marks[owner].function)
+        own = s->marks[owner].own;
+    for (uint32_t at = 0; at <= s->depth; at++)
+        if (s->frames[at].owner == owner && s->frames[at].esp - s->frames[at].own_low > own)
+            own = s->frames[at].esp - s->frames[at].own_low;
+    return own;
+}
+
+static inline bool make_stack(struct shadow_stack *s)
 {
     s->frames = calloc(MAX_FRAMES, sizeof *s->frames);
     s->chain = calloc(MAX_FRAMES, sizeof *s->chain);
     return s->frames && s->chain;
 }
 
-static void free_stack(struct shadow_stack *s)
+static inline void free_stack(struct shadow_stack *s)
 {
     free(s->functions);
     free(s->marks);
@@ -254,7 +267,7 @@ static void free_stack(struct shadow_stack *s)
 }
 
 /* Take over `count` functions; false when there is no memory. */
-static bool set_functions(struct shadow_stack *s, const struct range *functions, uint32_t count)
+static inline bool set_functions(struct shadow_stack *s, const struct range *functions, uint32_t count)
 {
     struct range *ranges = malloc((count + 1) * sizeof *ranges);
     struct mark *marks = calloc(count + 1, sizeof *marks);
