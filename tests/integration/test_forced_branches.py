@@ -1,4 +1,4 @@
-"""`run --forced` on stackzoo, where the truth is known: a longer search finds what has to be forced in a short one."""
+"""`run --forced` on stackzoo, where the truth is known: a longer search finds what a short one has to force."""
 
 from __future__ import annotations
 

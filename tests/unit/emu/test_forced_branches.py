@@ -75,9 +75,9 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     return chosen
 
 
-def _machine(mode: Mode, *, writable_code: bool = False) -> Machine:
+def _machine(mode: Mode, *, writable_code: bool = False, outer: str = OUTER) -> Machine:
     text = bytearray(b"\xcc" * 0x1000)
-    for at, code in ((0, OUTER), (0x1B, INNER)):
+    for at, code in ((0, outer), (0x1B, INNER)):
         text[at : at + len(bytes.fromhex(code))] = bytes.fromhex(code)
     section = Section(".text", 0x1000, bytes(text), writable=writable_code, executable=True, discardable=False)
     image = Image(
@@ -120,6 +120,16 @@ def test_later_runs_are_what_they_were(mode: Mode, writable_code: bool) -> None:
     assert _call(machine, [NEVER]) == _call(machine, [NEVER])
     assert _call(machine) == before
     assert _call(_machine(mode, writable_code=writable_code)) == before
+
+
+def test_a_block_that_was_met_with_force_counts_its_own_instructions_later(mode: Mode) -> None:
+    # xor eax, eax; test eax, eax; jne +1 with a distance of 4 bytes; ret; push eax; pop eax; ret. A forced jump of
+    # 6 bytes is two instructions.
+    far = "31 c0 85 c0 0f 85 01 00 00 00 c3 50 58 c3"
+    branch = ForcedBranch(BASE + 0x1004, BASE + 0x100B, True, bytes.fromhex("90 e9 01 00 00 00"))
+    machine = _machine(mode, outer=far)
+    assert _call(machine, [branch]).own == 4
+    assert _call(machine).instructions == 4
 
 
 def _fail_after(_run: Observation) -> None:

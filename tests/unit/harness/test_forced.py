@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable
+from csv import DictReader
 
 import msgspec
 import pytest
 
 from stackemu.harness.forced_survey import can_tell
 from stackemu.harness.measure import RunSettings
+from stackemu.harness.report import csv, markdown, table
 from stackemu.harness.report import forced as words
+from stackemu.harness.report.page import Page
 from stackemu.harness.results import (
     ChainFrame,
     ForcedBranchFigures,
@@ -193,3 +197,26 @@ def _figures(*taken: bool, outcome: str = "returned") -> ForcedFigures:
 )
 def test_the_words_say_what_it_takes_and_that_it_is_no_measurement(forced: ForcedFigures, sentence: str) -> None:
     assert words.sentence(forced) == sentence
+
+
+def test_a_table_shows_it_only_when_asked_for_more(make_driver: MakeDriver) -> None:
+    document = _survey(make_driver({"outer": IMPOSSIBLE, "leaf": LEAF}))
+    line = f"forced: {words.sentence(document.functions[0].forced or _figures(True))}"
+    page = Page(width=200)
+    assert line in table.render(document, document.functions, page, verbose=True)
+    assert "forced" not in table.render(document, document.functions, page)
+
+
+def test_a_row_of_csv_has_it_in_cells_of_its_own(make_driver: MakeDriver) -> None:
+    document = _survey(make_driver({"outer": IMPOSSIBLE, "leaf": LEAF}))
+    outer, leaf = DictReader(io.StringIO(csv.render(document.functions)))
+    start = document.functions[0].address
+    assert (outer["depth"], outer["forced_depth"], outer["forced_own"]) == ("0", "76", "68")
+    assert (outer["forced_branches"], outer["forced_outcome"]) == (f"{start + 4:#x}>{start + 6:#x}", "returned")
+    assert (leaf["forced_depth"], leaf["forced_branches"]) == ("", "")
+
+
+def test_markdown_gives_it_among_the_reasons(make_driver: MakeDriver) -> None:
+    document = _survey(make_driver({"outer": IMPOSSIBLE, "leaf": LEAF}))
+    assert "(not measured)" in markdown.render(document, document.functions, verbose=True)
+    assert "(not measured)" not in markdown.render(document, document.functions)
