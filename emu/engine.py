@@ -1,16 +1,17 @@
-"""Unicorn with the native probe attached: the only module that reaches under Unicorn's Python binding."""
+"""Unicorn with native hooks attached: the only module that reaches under Unicorn's Python binding."""
 
 from __future__ import annotations
 
 import ctypes
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import unicorn
 from unicorn import x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from stackemu.emu.probe import Probe, Recorder
+from stackemu.emu.probe import Executor, Probe, Recorder
 
 _WHOLE_SPACE = (1, 0)
 """begin > end: a hook for every address (unicorn.h, uc_hook_add)."""
@@ -32,6 +33,8 @@ class Mode(enum.Enum):
     """A native hook for every instruction, which decodes nothing: the reference."""
     RECORDED = "recorded"
     """As STEPS, with the registers before every instruction recorded."""
+    FUZZED = "fuzzed"
+    """As BLOCKS, with memory on buffers of our own, whose dirty pages are known."""
     UNWATCHED = "unwatched"
     """No hook: the floor that benchmarks compare with; figures stay empty."""
 
@@ -51,7 +54,7 @@ def attach_probe(engine: unicorn.Uc, mode: Mode) -> Probe:
         x86_const.UC_X86_REG_ESP,
         mode in (Mode.STEPS, Mode.RECORDED),
     )
-    if mode is Mode.BLOCKS:
+    if mode in (Mode.BLOCKS, Mode.FUZZED):
         _add_hook(engine, unicorn.UC_HOOK_BLOCK, ctypes.c_void_p(probe.hook), probe.user_data)
     elif mode in (Mode.STEPS, Mode.RECORDED):
         _add_hook(engine, unicorn.UC_HOOK_CODE, ctypes.c_void_p(probe.hook), probe.user_data)
@@ -68,6 +71,41 @@ def attach_recorder(engine: unicorn.Uc) -> Recorder:
     recorder = Recorder(_address_of(uclib.uc_reg_read), _ENCODING_ORDER)
     _add_hook(engine, unicorn.UC_HOOK_CODE, ctypes.c_void_p(recorder.hook), recorder.user_data)
     return recorder
+
+
+def attach_executor(engine: unicorn.Uc, probe: Probe) -> Executor:
+    """Hook a new executor into `engine`, before the engine's first run; all memory is to be mapped through it.
+
+    Raises:
+        unicorn.UcError: Unicorn refused the hook.
+    """
+    executor = Executor(
+        probe,
+        engine=engine_pointer(engine),
+        emu_start=_address_of(uclib.uc_emu_start),
+        reg_read=_address_of(uclib.uc_reg_read),
+        reg_write=_address_of(uclib.uc_reg_write),
+        context_restore=_address_of(uclib.uc_context_restore),
+        mem_map_ptr=_address_of(uclib.uc_mem_map_ptr),
+        mem_unmap=_address_of(uclib.uc_mem_unmap),
+        eip_register=x86_const.UC_X86_REG_EIP,
+    )
+    _add_hook(engine, unicorn.UC_HOOK_MEM_WRITE, ctypes.c_void_p(executor.write_hook), executor.user_data)
+    return executor
+
+
+@contextmanager
+def logged_reads(engine: unicorn.Uc, executor: Executor) -> Iterator[None]:
+    """Let the executor see what code reads.
+
+    The hook may come and go: that of writes keeps every access on the way through Unicorn's own code.
+    """
+    hook = ctypes.c_void_p(executor.read_hook)
+    handle = _add_hook(engine, unicorn.UC_HOOK_MEM_READ, hook, executor.user_data)
+    try:
+        yield
+    finally:
+        uclib.uc_hook_del(engine._uch, handle)
 
 
 _ENCODING_ORDER = (
@@ -103,7 +141,7 @@ def hook_time(engine: unicorn.Uc, read_time: Callable[[], int]) -> object:
     return callback
 
 
-def _add_hook(engine: unicorn.Uc, kind: int, callback: object, data: int | None, *extra: object) -> None:
+def _add_hook(engine: unicorn.Uc, kind: int, callback: object, data: int | None, *extra: object) -> ctypes.c_size_t:
     handle = ctypes.c_size_t()
     begin, end = (ctypes.c_uint64(bound) for bound in _WHOLE_SPACE)
     status = uclib.uc_hook_add(
@@ -111,11 +149,82 @@ def _add_hook(engine: unicorn.Uc, kind: int, callback: object, data: int | None,
     )
     if status != unicorn.UC_ERR_OK:
         raise unicorn.UcError(status)
+    return handle
 
 
 def engine_pointer(engine: unicorn.Uc) -> int:
     """Return the address of Unicorn's own engine structure."""
     return int(engine._uch.value or 0)
+
+
+def context_pointer(context: unicorn.UcContext) -> int:
+    """Return the address of a saved context of Unicorn's, which lives as long as `context`."""
+    return int(context.context.value or 0)
+
+
+def start_address() -> int:
+    """Return the address of uc_emu_start."""
+    return _address_of(uclib.uc_emu_start)
+
+
+def raise_from_hook(engine: unicorn.Uc) -> None:
+    """Raise what a Python hook raised while native code ran the engine, as the binding does by itself otherwise."""
+    raised = engine._hook_exception
+    engine._hook_exception = None
+    if raised is not None:
+        raise raised
+
+
+class EngineMemory:
+    """Memory that Unicorn itself allocates."""
+
+    def __init__(self, engine: unicorn.Uc) -> None:
+        """Map memory of `engine`."""
+        self._engine = engine
+
+    def map(self, address: int, size: int, protection: int, *, holds_code: bool = False) -> None:
+        """Map zeros at a page's start."""
+        self._engine.mem_map(address, size, protection)
+
+    def unmap(self, address: int, size: int) -> None:
+        """Undo a `map` of the same range."""
+        self._engine.mem_unmap(address, size)
+
+    def will_write(self, address: int, size: int, *, is_own: bool = True) -> None:
+        """Take note that somebody else than the code is going to write; `is_own` False: the input's own content."""
+
+    def will_read(self, address: int, size: int) -> None:
+        """Take note that somebody else than the code is going to read."""
+
+
+class ExecutorMemory(EngineMemory):
+    """Memory of an executor, which knows what of it was written."""
+
+    def __init__(self, engine: unicorn.Uc, executor: Executor) -> None:
+        """Map memory of `executor`."""
+        super().__init__(engine)
+        self._executor = executor
+
+    def map(self, address: int, size: int, protection: int, *, holds_code: bool = False) -> None:
+        """Map zeros at a page's start."""
+        _check(self._executor.map(address, size, protection, holds_code))
+
+    def unmap(self, address: int, size: int) -> None:
+        """Undo a `map` of the same range."""
+        _check(self._executor.unmap(address, size))
+
+    def will_write(self, address: int, size: int, *, is_own: bool = True) -> None:
+        """Let the executor keep what stands there."""
+        self._executor.will_write(address, size, is_own)
+
+    def will_read(self, address: int, size: int) -> None:
+        """Let the executor log it."""
+        self._executor.will_read(address, size)
+
+
+def _check(status: int) -> None:
+    if status != unicorn.UC_ERR_OK:
+        raise unicorn.UcError(status)
 
 
 def _address_of(function: object) -> int:

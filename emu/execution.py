@@ -62,7 +62,7 @@ class Execution:
         self._stub_at = stub_at
         self._pointer = engine_pointer(engine)
         self._decoder = Decoder()
-        self._source = Input(0, Style.ZEROS, None)
+        self._source: Callable[[], Input] = functools.partial(Input, 0, Style.ZEROS, None)
         self._pending: Callable[[int], Fault] | None = None
         self.tape: TapeRecorder | None = None
         """What writes the run down, for those who repeat it elsewhere."""
@@ -76,6 +76,10 @@ class Execution:
 
     def begin(self, source: Input) -> None:
         """Take the input of a new run."""
+        self.begin_many(lambda: source)
+
+    def begin_many(self, source: Callable[[], Input]) -> None:
+        """Begin runs that somebody else starts; `source` returns the input of the present one."""
         self._source = source
         self._pending = None
 
@@ -85,38 +89,74 @@ class Execution:
         Raises:
             Stop: the run is over.
         """
-        engine, probe = self._engine, self._probe
         while True:
-            if self.tape is not None:
-                registers = tuple(engine.reg_read(number) for number in _GENERAL)
-                self.tape.start(address, registers, engine.reg_read(x86_const.UC_X86_REG_EFLAGS))
-            error = unicorn.UC_ERR_OK
-            try:
-                engine.emu_start(address, _UNTIL)
-            except unicorn.UcError as failure:
-                error = failure.errno
+            error = self._start(address)
+            event = self._event(error)
+            if event is not None:
+                return event
+            address = self._engine.reg_read(_EIP)
+
+    def take_over(self, error: int) -> Reached | Fault:
+        """Go on as `run` does, with code that somebody else started; `error` is what uc_emu_start returned.
+
+        Raises:
+            Stop: the run is over.
+        """
+        event = self._event(error)
+        return event if event is not None else self.run(self._engine.reg_read(_EIP))
+
+    def describe_unknown(self) -> None:
+        """Describe the block that stopped the probe.
+
+        Raises:
+            Stop: the block has an instruction that is not to be run.
+        """
+        self._probe.take_reason()
+        self._describe(*self._probe.unknown_block)
+
+    def _start(self, address: int) -> int:
+        """Run from `address` until something stops the engine; returns Unicorn's error code."""
+        engine = self._engine
+        if self.tape is not None:
+            registers = tuple(engine.reg_read(number) for number in _GENERAL)
+            self.tape.start(address, registers, engine.reg_read(x86_const.UC_X86_REG_EFLAGS))
+        error = int(unicorn.UC_ERR_OK)
+        try:
+            engine.emu_start(address, _UNTIL)
+        except unicorn.UcError as failure:
+            error = failure.errno
+        if self.tape is not None:
             address = engine.reg_read(_EIP)
-            if self.tape is not None:
-                # Behind a stub's `hlt` is not where the driver's code went.
-                is_stub = error == unicorn.UC_ERR_OK and self._stub_at(address - 1) is not None
-                self.tape.stop(address - is_stub, engine.reg_read(_ESP))
-            reason = probe.take_reason()
-            if reason == native.UNKNOWN_BLOCK:
-                self._describe(*probe.unknown_block)
-                continue
-            if reason:
+            # Behind a stub's `hlt` is not where the driver's code went.
+            is_stub = error == unicorn.UC_ERR_OK and self._stub_at(address - 1) is not None
+            self.tape.stop(address - is_stub, engine.reg_read(_ESP))
+        return error
+
+    def _event(self, error: int) -> Reached | Fault | None:
+        """Return why the engine stopped, None when the run is to go on where it stands.
+
+        Raises:
+            Stop: the run is over.
+        """
+        engine, probe = self._engine, self._probe
+        address = engine.reg_read(_EIP)
+        reason = probe.take_reason()
+        if reason == native.UNKNOWN_BLOCK:
+            self._describe(*probe.unknown_block)
+            return None
+        if reason:
+            raise Stop(*self._probe_stop(reason))
+        stub = self._stub_at(address - 1)
+        if stub is not None and error == unicorn.UC_ERR_OK:
+            return Reached(address - 1, engine.reg_read(_ESP), stub)
+        is_fetch = error in _FETCH_ERRORS or address == _UNTIL
+        if is_fetch and address >= NULL_END:
+            probe.arrive(self._pointer, address)
+            if reason := probe.take_reason():
                 raise Stop(*self._probe_stop(reason))
-            stub = self._stub_at(address - 1)
-            if stub is not None and error == unicorn.UC_ERR_OK:
-                return Reached(address - 1, engine.reg_read(_ESP), stub)
-            is_fetch = error in _FETCH_ERRORS or address == _UNTIL
-            if is_fetch and address >= NULL_END:
-                probe.arrive(self._pointer, address)
-                if reason := probe.take_reason():
-                    raise Stop(*self._probe_stop(reason))
-                return Reached(address, engine.reg_read(_ESP), None)
-            self._cut(address, in_fetch=is_fetch)
-            return self._fault(error, address)
+            return Reached(address, engine.reg_read(_ESP), None)
+        self._cut(address, in_fetch=is_fetch)
+        return self._fault(error, address)
 
     def _describe(self, address: int, size: int) -> None:
         """Tell the probe what the block that it met for the first time does to the stack."""
@@ -168,21 +208,22 @@ class Execution:
 
     def read(self, address: int, size: int) -> bytes:
         """Return emulated memory; raises BadAddress where nothing may be mapped."""
-        self._ensure(address, size)
-        return bytes(self._engine.mem_read(address, size))
+        self.ensure(address, size)
+        return self._space.read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Change emulated memory; raises BadAddress where nothing may be mapped."""
-        self._ensure(address, len(data))
-        self._engine.mem_write(address, data)
+        self.ensure(address, len(data))
+        self._space.write(address, data)
         if self.tape is not None:
             self.tape.wrote(address, data)
 
-    def _ensure(self, address: int, size: int) -> None:
+    def ensure(self, address: int, size: int) -> None:
+        """Let pages come into being; raises BadAddress where none may."""
         if not 0 <= address <= address + size <= 0x1_0000_0000:
             raise BadAddress(address & 0xFFFFFFFF)
         for page in range(address & -PAGE, address + max(size, 1), PAGE):
-            if not self._space.is_mapped(page) and not self._space.touch(page, self._source):
+            if not self._space.is_mapped(page) and not self._space.touch(page, self._source()):
                 raise BadAddress(max(address, page))
 
     # -- hooks --
@@ -192,7 +233,7 @@ class Execution:
     ) -> bool:
         """Let pages come into being when they are touched."""
         for place in {address & -PAGE, (address + size - 1) & 0xFFFFFFFF & -PAGE}:
-            if not self._space.is_mapped(place) and not self._space.touch(place, self._source):
+            if not self._space.is_mapped(place) and not self._space.touch(place, self._source()):
                 is_write = kind == unicorn.UC_MEM_WRITE_UNMAPPED
                 self._pending = functools.partial(self._unmapped_fault, target=address, is_write=is_write)
                 return False
@@ -224,7 +265,7 @@ class Execution:
         return False
 
     def _on_port_in(self, _engine: unicorn.Uc, port: int, size: int, _data: object) -> int:
-        return self._source.result(port) % (1 << 8 * size)
+        return self._source().result(port) % (1 << 8 * size)
 
     # -- how it ended --
 

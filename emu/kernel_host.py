@@ -90,10 +90,10 @@ class KernelHost:
         self.journal: Journal | None = None
         """Where kernel calls are written down, for those who follow values through a run."""
 
-    def begin(self, source: Input) -> None:
-        """Take the input of a new run."""
+    def begin(self, source: Input, calls: int = 0) -> None:
+        """Take the input of a new run, before which the kernel was at work `calls` times."""
         self._source = source
-        self._calls = 0
+        self._calls = calls
         self._stops = 0
         self._levels.clear()
         self.guesses = []
@@ -121,11 +121,24 @@ class KernelHost:
         self._drive(address)
         self._levels.pop()
 
-    def _drive(self, address: int) -> None:
-        """Run code and serve what it asks of the kernel, until it returns to this level."""
+    def take_over(self, error: int, esp: int) -> None:
+        """Go on as `run` does, with code that somebody else started; `error` is what uc_emu_start returned.
+
+        Raises:
+            Stop: the run ended in another way.
+        """
+        self._levels.append(esp)
+        self._stops += 1
+        self._drive(0, self._execution.take_over(error))
+        self._levels.pop()
+
+    def _drive(self, address: int, event: Reached | Fault | None = None) -> None:
+        """Run code and serve what it asks of the kernel, until it returns to this level.
+
+        With an `event` the code is not run before that is served.
+        """
         level = len(self._levels) - 1
         floor = self._levels[level]
-        event: Reached | Fault | None = None
         while True:
             if event is None:
                 self._stops += 1

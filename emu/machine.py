@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from unicorn import x86_const
 
 from stackemu.emu.code.origin_tracer import KernelEvent
-from stackemu.emu.engine import Mode, attach_probe, attach_recorder, open_engine
+from stackemu.emu.engine import (
+    EngineMemory,
+    ExecutorMemory,
+    Mode,
+    attach_executor,
+    attach_probe,
+    attach_recorder,
+    open_engine,
+)
 from stackemu.emu.execution import Execution, Stop
 from stackemu.emu.forced_branches import ForcedBranch, in_place
 from stackemu.emu.image import Image
@@ -83,6 +91,19 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A function that is ready to run: the address of its entry, ESP there, what it is given."""
+
+    entry: int
+    esp: int
+    words: Words
+    saved: tuple[int, ...]
+    """The values of callee-saved registers."""
+    failure: str | None
+    """Why it cannot be given its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What runs start from: memory, and the emulated kernel's own state."""
 
@@ -115,8 +136,10 @@ class Machine:
         self._probe = attach_probe(self._engine, mode)
         self._probe.set_functions(array("I", [word for pair in functions for word in pair]).tobytes())
         self._stubs = StubTable(image)
-        self._space = AddressSpace(self._engine, image, len(self._stubs.stubs))
-        self._processor = Processor(self._engine)
+        self._executor = attach_executor(self._engine, self._probe) if mode is Mode.FUZZED else None
+        memory = ExecutorMemory(self._engine, self._executor) if self._executor else EngineMemory(self._engine)
+        self._space = AddressSpace(self._engine, memory, image, len(self._stubs.stubs))
+        self._processor = Processor(self._engine, memory)
         for region in kernel_regions():
             self._space.map_data(region.address, region.data, is_writable=region.is_writable)
         cookie = initial_cookie(image)
@@ -164,7 +187,7 @@ class Machine:
         With a `focus`, the RVA of another function, the figures are those of its deepest frame in the run.
         """
         observation = self._call(rva, source, arguments, alignment, budget, focus)
-        if observation.exact or self._mode is not Mode.BLOCKS:
+        if observation.exact or self._mode not in (Mode.BLOCKS, Mode.FUZZED):
             return observation
         reference = self._single_stepping()
         with reference.forcing(self._forced):
@@ -308,21 +331,9 @@ class Machine:
         budget: int,
         focus: int | None,
     ) -> Observation:
-        if self._space.reset():
-            self._probe.forget()
-        self._processor.reset()
-        self._kernel.reset()
-        self._execution.begin(source)
-        self._host.begin(source)
-        entry = self._image.base + rva
-        esp = (_ENTRY_ESP & -_ALIGNMENT_SPAN) - alignment
-        outcome, why = Outcome.RETURNED, None
-        try:
-            words = self._words(source, arguments)
-        except BadAddress as bad:
-            words = Words()
-            outcome, why = Outcome.FAULTED, f"its arguments could not be prepared at {bad.address:#010x}"
-        saved = self._set_up(esp, source, words)
+        prepared = self._prepare(rva, source, arguments, alignment)
+        entry, esp = prepared.entry, prepared.esp
+        outcome, why = (Outcome.FAULTED, prepared.failure) if prepared.failure else (Outcome.RETURNED, None)
         focus_at = 0 if focus is None else self._image.base + focus
         self._probe.begin(entry, esp, STACK_BASE, STACK_TOP + PAGE - STACK_BASE, budget, focus_at)
         self._begin_tape()
@@ -332,8 +343,26 @@ class Machine:
                     self._host.run(entry, esp)
             except Stop as stop:
                 outcome, why = stop.outcome, stop.why
-        observation = self._observe(outcome, why, esp, saved)
+        observation = self._observe(outcome, why, esp, prepared.saved)
         return self._focused(observation, focus_at) if focus_at else observation
+
+    def _prepare(self, rva: int, source: Input, arguments: Arguments | Root, alignment: int) -> Prepared:
+        """Bring back what runs start from, and give the function its arguments."""
+        if self._space.reset():
+            self._probe.forget()
+        self._processor.reset()
+        self._kernel.reset()
+        self._execution.begin(source)
+        self._host.begin(source)
+        esp = (_ENTRY_ESP & -_ALIGNMENT_SPAN) - alignment
+        failure = None
+        try:
+            words = self._words(source, arguments)
+        except BadAddress as bad:
+            words = Words()
+            failure = f"its arguments could not be prepared at {bad.address:#010x}"
+        saved = self._set_up(esp, source, words)
+        return Prepared(self._image.base + rva, esp, words, saved, failure)
 
     def _focused(self, observation: Observation, focus: int) -> Observation:
         """Return the figures of the deepest frame of the function at `focus`, in place of the whole run's."""
@@ -366,7 +395,10 @@ class Machine:
         def word(index: int, kind: bool | str | None) -> int:
             if not isinstance(kind, str):
                 return source.argument(index, kind)
-            shaped = argument(context, kind, self._structures) if not source.overrides_argument(index) else None
+            # Made even where the input says otherwise, so that what follows lies at the same addresses.
+            shaped = argument(context, kind, self._structures)
+            if source.overrides_argument(index):
+                shaped = None
             return shaped if shaped is not None else source.argument(index, is_pointer=kind.endswith("*"))
 
         return Words(

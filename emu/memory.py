@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import unicorn
 
+from stackemu.emu.engine import EngineMemory
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 STACK_LIMIT = 0xF8A10000
 """The lowest byte of the emulated kernel stack; a red zone to measure overflows lies below it."""
@@ -58,9 +59,11 @@ class MemorySnapshot:
 class AddressSpace:
     """Maps the image, the stack and the stubs; resets what a run has changed."""
 
-    def __init__(self, engine: unicorn.Uc, image: Image, stubs: int) -> None:
+    def __init__(self, engine: unicorn.Uc, memory: EngineMemory, image: Image, stubs: int) -> None:
         """Map everything that exists before a run; `stubs` is how many stubs to make room for."""
         self._engine = engine
+        self._memory = memory
+        self._most_touched = MAX_TOUCHED_PAGES
         self._touched: dict[int, None] = {}
         self._kept: dict[int, bytes] = {}
         """Pages that came into being before the last `keep`, with their content."""
@@ -69,12 +72,12 @@ class AddressSpace:
         self._map_image(image)
         self._initial: list[bytes] = []
         self.keep()
-        engine.mem_map(STACK_BASE, STACK_TOP + STACK_ABOVE - STACK_BASE, _RW)
-        engine.mem_map(EXPANSION_BASE, EXPANSION_SIZE + PAGE, _RW)
+        memory.map(STACK_BASE, STACK_TOP + STACK_ABOVE - STACK_BASE, _RW)
+        memory.map(EXPANSION_BASE, EXPANSION_SIZE + PAGE, _RW)
         self.is_expanded = False
         """Whether the present run has used the expansion stack."""
         size = _pages(stubs * STUB_SIZE) * PAGE
-        engine.mem_map(STUB_BASE, size, _RX)
+        memory.map(STUB_BASE, size, _RX, holds_code=True)
         engine.mem_write(STUB_BASE, _HLT * size)
 
     def _map_image(self, image: Image) -> None:
@@ -85,19 +88,18 @@ class AddressSpace:
             wanted = _R | (_W if section.writable else 0) | (_X if section.executable else 0)
             for page in range(section.rva // PAGE, _pages(section.end)):
                 protections[page] |= wanted
-        engine.mem_map(image.base, len(protections) * PAGE, _RW)
-        engine.mem_write(image.base, image.headers)
-        for section in image.sections:
-            if section.data:
-                engine.mem_write(image.base + section.rva, section.data)
         page = 0
         for protection, run in itertools.groupby(protections):
             count = len(list(run))
             address = image.base + page * PAGE
-            engine.mem_protect(address, count * PAGE, protection)
+            self._memory.map(address, count * PAGE, protection, holds_code=bool(protection & _X))
             if protection & _W:
                 self._writable.append((address, count * PAGE, bool(protection & _X)))
             page += count
+        engine.mem_write(image.base, image.headers)
+        for section in image.sections:
+            if section.data:
+                engine.mem_write(image.base + section.rva, section.data)
 
     def bind(self, pointers: Iterable[tuple[int, int]]) -> None:
         """Write `(address, word)` pairs as the loader does, in the initial state too, so that resets keep them."""
@@ -112,25 +114,36 @@ class AddressSpace:
         """
         size = _pages(len(data)) * PAGE
         if not self.is_mapped(address):
-            self._engine.mem_map(address, size, _RW if is_writable else _R)
+            self._memory.map(address, size, _RW if is_writable else _R)
         self._engine.mem_write(address, data)
         self._writable.append((address, size, False))
 
     def map_table(self, address: int, words: Sequence[int]) -> None:
         """Map a read-only table of words at a page's start."""
         data = struct.pack(f"<{len(words)}I", *words)
-        self._engine.mem_map(address, _pages(len(data)) * PAGE, unicorn.UC_PROT_READ)
+        self._memory.map(address, _pages(len(data)) * PAGE, unicorn.UC_PROT_READ)
         self._engine.mem_write(address, data)
 
     def touch(self, address: int, source: Input) -> bool:
         """Map the page that holds `address`, filled from the input; False where none may come into being."""
         page = address & -PAGE
-        if address < NULL_END or len(self._touched) >= MAX_TOUCHED_PAGES or self.is_guard(address):
+        if address < NULL_END or self.is_full or self.is_guard(address):
             return False
-        self._engine.mem_map(page, PAGE, _RW)
+        self._memory.map(page, PAGE, _RW)
         self._engine.mem_write(page, source.page(page))
+        self._memory.will_write(page, PAGE, is_own=False)
         self._touched[page] = None
         return True
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return what is mapped at `address`, for code of the emulated kernel."""
+        self._memory.will_read(address, size)
+        return bytes(self._engine.mem_read(address, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change what is mapped at `address`, as code of the emulated kernel does."""
+        self._memory.will_write(address, len(data))
+        self._engine.mem_write(address, data)
 
     def is_mapped(self, address: int) -> bool:
         """Return whether there is memory at `address`."""
@@ -151,7 +164,17 @@ class AddressSpace:
     @property
     def is_full(self) -> bool:
         """Whether the run has used up its memory budget."""
-        return len(self._touched) >= MAX_TOUCHED_PAGES
+        return len(self._touched) >= self._most_touched
+
+    def grant(self, pages: int) -> None:
+        """Let up to `pages` more pages come into being until the next reset."""
+        self._most_touched = len(self._touched) + pages
+
+    def drop(self, kept: Container[int]) -> None:
+        """Let pages that came into being go again, but for those in `kept`."""
+        for page in [page for page in self._touched if page not in kept]:
+            self._memory.unmap(page, PAGE)
+            del self._touched[page]
 
     def is_guard(self, address: int) -> bool:
         """Return whether `address` lies in the guard region just below the stack."""
@@ -164,8 +187,9 @@ class AddressSpace:
         """
         engine = self._engine
         for page in self._touched:
-            engine.mem_unmap(page, PAGE)
+            self._memory.unmap(page, PAGE)
         self._touched.clear()
+        self._most_touched = MAX_TOUCHED_PAGES
         for page, content in self._kept.items():
             engine.mem_write(page, content)
         code_changed = False
@@ -191,9 +215,9 @@ class AddressSpace:
         """Go back to a snapshot of a space with the same image; it becomes what `reset` goes back to."""
         self.reset()
         for page in self._kept.keys() - snapshot.pages.keys():
-            self._engine.mem_unmap(page, PAGE)
+            self._memory.unmap(page, PAGE)
         for page in snapshot.pages.keys() - self._kept.keys():
-            self._engine.mem_map(page, PAGE, _RW)
+            self._memory.map(page, PAGE, _RW)
         self._kept = dict(snapshot.pages)
         self._initial = list(snapshot.image)
 

@@ -7,6 +7,7 @@ import struct
 import unicorn
 from unicorn import x86_const
 
+from stackemu.emu.engine import EngineMemory
 from stackemu.emu.inputs import PAGE
 from stackemu.emu.memory import STACK_LIMIT, STACK_TOP
 
@@ -32,12 +33,12 @@ _SEGMENTS = {
 class Processor:
     """The processor's tables in memory, and its state before every run."""
 
-    def __init__(self, engine: unicorn.Uc) -> None:
+    def __init__(self, engine: unicorn.Uc, memory: EngineMemory) -> None:
         """Map the tables and load the segment registers."""
         self._engine = engine
-        engine.mem_map(GDT_ADDRESS, PAGE, unicorn.UC_PROT_READ)
-        engine.mem_map(KPCR_ADDRESS, PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
-        engine.mem_map(USER_SHARED_DATA, PAGE, unicorn.UC_PROT_READ)
+        memory.map(GDT_ADDRESS, PAGE, unicorn.UC_PROT_READ)
+        memory.map(KPCR_ADDRESS, PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)
+        memory.map(USER_SHARED_DATA, PAGE, unicorn.UC_PROT_READ)
         table = bytearray(PAGE)
         for selector, base, limit, access in _SEGMENTS.values():
             struct.pack_into("<Q", table, selector & ~7, _descriptor(base, limit, access))

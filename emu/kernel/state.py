@@ -49,10 +49,11 @@ class KernelState:
         self._states: dict[type, object] = {}
         self._kept: bytes = pickle.dumps({})
         self._is_changed = False
+        self._left_checkpoint = True
 
     def of(self, kind: type[T]) -> T:
         """Return the state of this type, made by calling the type when there is none yet."""
-        self._is_changed = True
+        self._is_changed = self._left_checkpoint = True
         state = self._states.get(kind)
         if not isinstance(state, kind):
             state = self._states[kind] = kind()
@@ -88,6 +89,17 @@ class KernelState:
         if isinstance(records, Records):
             records.notes.clear()
             records.unmodelled.clear()
+
+    def checkpoint(self) -> bytes:
+        """Return the present state, for `go_back`."""
+        self._left_checkpoint = False
+        return pickle.dumps(self._states)
+
+    def go_back(self, checkpoint: bytes) -> None:
+        """Go back to the last `checkpoint`."""
+        if self._left_checkpoint:
+            self._states = pickle.loads(checkpoint)
+            self._left_checkpoint = False
 
     @property
     def snapshot(self) -> bytes:
