@@ -182,8 +182,8 @@ class EngineMemory:
         """Map memory of `engine`."""
         self._engine = engine
 
-    def map(self, address: int, size: int, protection: int, *, holds_code: bool = False) -> None:
-        """Map zeros at a page's start."""
+    def map(self, address: int, size: int, protection: int, *, holds_code: bool = False) -> None:  # noqa: ARG002
+        """Map zeros at a page's start; `holds_code`: they may be run, so that translations have to be kept right."""
         self._engine.mem_map(address, size, protection)
 
     def unmap(self, address: int, size: int) -> None:

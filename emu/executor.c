@@ -176,10 +176,18 @@ static PyObject *executor_finish(Executor *e, PyObject *args)
     return PyBool_FromLong(end_execution(e, outcome));
 }
 
+static PyObject *executor_skip(Executor *e, PyObject *Py_UNUSED(ignored))
+{
+    e->is_running = false;
+    e->number++;
+    Py_RETURN_NONE;
+}
+
 static PyObject *executor_abandon(Executor *e, PyObject *Py_UNUSED(ignored))
 {
     e->is_running = false;
     e->end = e->number;
+    e->guidance.is_watching = false;
     return PyBool_FromLong(put_back(e));
 }
 
@@ -274,9 +282,12 @@ done:
 static PyObject *executor_plan(Executor *e, PyObject *args)
 {
     unsigned long long seed, count;
+    int is_judged = true;
 
-    if (!PyArg_ParseTuple(args, "KK", &seed, &count))
+    if (!PyArg_ParseTuple(args, "KK|p", &seed, &count, &is_judged))
         return NULL;
+    e->guidance.is_watching = is_judged;
+    forget_successors(&e->probe->blocks); /* edges are looked at where a block's successor changes */
     e->seed = seed;
     e->number = 0;
     e->end = count;
@@ -429,7 +440,6 @@ static PyObject *executor_teach(Executor *e, PyObject *args)
 static PyObject *executor_unlearn(Executor *e, PyObject *Py_UNUSED(ignored))
 {
     clear_guidance(&e->guidance);
-    forget_successors(&e->probe->blocks);
     Py_RETURN_NONE;
 }
 
@@ -542,6 +552,7 @@ static PyMethodDef executor_methods[] = {
     {"plan", (PyCFunction)executor_plan, METH_VARARGS, NULL},
     {"run", (PyCFunction)executor_run, METH_VARARGS, NULL},
     {"finish", (PyCFunction)executor_finish, METH_VARARGS, NULL},
+    {"skip", (PyCFunction)executor_skip, METH_NOARGS, NULL},
     {"abandon", (PyCFunction)executor_abandon, METH_NOARGS, NULL},
     {"changed", (PyCFunction)executor_changed, METH_NOARGS, NULL},
     {"known", (PyCFunction)executor_known, METH_NOARGS, NULL},

@@ -78,6 +78,8 @@ uint32_t judge(struct guidance *g, struct shadow_stack *s, uint32_t outcome, boo
     uint32_t reasons = g->reasons, depth = entry->esp - s->low;
     struct deepest *root = entry->owner < g->function_count ? &g->deepest[entry->owner] : NULL;
 
+    if (!g->is_watching)
+        return 0;
     if (raise_key(&g->outcomes, (uint64_t)entry->function << 32 | outcome, 1))
         reasons |= FOUND_OUTCOME;
     if (!is_exact)

@@ -29,6 +29,7 @@ struct guidance {
     uint32_t *stamps;        /* the last chain that each function stood on */
     uint32_t function_count;
     uint32_t stamp;
+    bool is_watching;        /* otherwise nothing is taken note of */
     uint32_t reasons;        /* of the execution under way */
 };
 
@@ -44,6 +45,6 @@ uint32_t judge(struct guidance *g, struct shadow_stack *s, uint32_t outcome, boo
 
 static inline void note_edge(struct guidance *g, uint32_t from, uint32_t to)
 {
-    if (raise_key(&g->edges, (uint64_t)from << 32 | to, 1))
+    if (g->is_watching && raise_key(&g->edges, (uint64_t)from << 32 | to, 1))
         g->reasons |= FOUND_EDGE;
 }

@@ -61,9 +61,12 @@ _SAVED = (
     ("ESI", x86_const.UC_X86_REG_ESI),
     ("EDI", x86_const.UC_X86_REG_EDI),
 )
-_GENERAL = tuple(
+GENERAL = tuple(
     getattr(x86_const, f"UC_X86_REG_{name}") for name in ("EAX", "ECX", "EDX", "EBX", "EBP", "ESI", "EDI")
 )
+"""Unicorn's numbers of registers, in the order in which inputs number them."""
+STACK_WORDS = 12
+"""Words on the stack that a function finds at least above its return address."""
 _ESP = x86_const.UC_X86_REG_ESP
 _ECX, _EDX = x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EDX
 
@@ -72,7 +75,7 @@ _ECX, _EDX = x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EDX
 class Arguments:
     """How to call a function: words pushed for it, and ECX and EDX; None for what the input decides."""
 
-    stack: tuple[bool | str | None, ...] = (None,) * 12
+    stack: tuple[bool | str | None, ...] = (None,) * STACK_WORDS
     """For each word on the stack its C type, or whether it is a pointer; None where that is not known."""
     ecx: bool | str | None = None
     edx: bool | str | None = None
@@ -410,7 +413,7 @@ class Machine:
     def _set_up(self, esp: int, source: Input, words: Words) -> tuple[int, ...]:
         """Load registers and push arguments; returns the callee-saved registers' values."""
         engine = self._engine
-        for number, register in enumerate(_GENERAL):
+        for number, register in enumerate(GENERAL):
             engine.reg_write(register, source.register(number))
         for register, value in ((_ECX, words.ecx), (_EDX, words.edx)):
             if value is not None:
@@ -418,7 +421,7 @@ class Machine:
         engine.reg_write(x86_const.UC_X86_REG_EBP, esp + _CALLER_FRAME)
         engine.reg_write(_ESP, esp)
         engine.reg_write(x86_const.UC_X86_REG_EFLAGS, _FLAGS)
-        stack = words.stack + tuple(source.argument(index, None) for index in range(len(words.stack), 12))
+        stack = words.stack + tuple(source.argument(index, None) for index in range(len(words.stack), STACK_WORDS))
         engine.mem_write(esp, struct.pack(f"<{len(stack) + 1}I", self._stubs.return_address, *stack))
         for address, data in source.memory_overrides:
             try:

@@ -206,6 +206,12 @@ class AddressSpace:
             self.is_expanded = False
         return code_changed
 
+    def forget_code(self) -> None:
+        """Let the engine forget its translations of code that runs may change."""
+        for address, size, has_code in self._writable:
+            if has_code:
+                self._engine.ctl_remove_cache(address, address + size)
+
     @property
     def snapshot(self) -> MemorySnapshot:
         """Return what `reset` goes back to."""

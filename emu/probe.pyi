@@ -232,12 +232,14 @@ class Executor:
 
         `values`: what they hold in the parent, 64 bytes each; `pointers`: 32-bit addresses to try.
         """
-    def plan(self, seed: int, count: int, /) -> None:
-        """Plan `count` executions."""
+    def plan(self, seed: int, count: int, is_judged: bool = True, /) -> None:
+        """Plan `count` executions; nothing is taken note of those that are not judged."""
     def run(self, deadline: float, /) -> int:
         """Go on until there is something to tell (EVENT_...); `deadline` is a time of `time.monotonic`."""
     def finish(self, outcome: int, /) -> bool:
         """End the execution that stopped; `outcome` tells endings apart. Returns whether it is a find."""
+    def skip(self) -> None:
+        """End the execution that stopped without looking at what it showed."""
     def abandon(self) -> bool:
         """Give up the plan and put memory back; returns whether code was changed."""
     def changed(self) -> list[tuple[int, bytes]]:
