@@ -11,7 +11,7 @@ import unicorn
 from unicorn import x86_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from stackemu.emu.probe import Executor, Probe, Recorder
+from stackemu.emu.probe import Executor, Probe, Recorder, Registers
 
 _WHOLE_SPACE = (1, 0)
 """begin > end: a hook for every address (unicorn.h, uc_hook_add)."""
@@ -157,6 +157,11 @@ def engine_pointer(engine: unicorn.Uc) -> int:
     return int(engine._uch.value or 0)
 
 
+def native_registers(engine: unicorn.Uc) -> Registers:
+    """Return the engine's general registers, for those who read and write them often."""
+    return Registers(engine_pointer(engine), _address_of(uclib.uc_reg_read), _address_of(uclib.uc_reg_write))
+
+
 def context_pointer(context: unicorn.UcContext) -> int:
     """Return the address of a saved context of Unicorn's, which lives as long as `context`."""
     return int(context.context.value or 0)
@@ -190,11 +195,25 @@ class EngineMemory:
         """Undo a `map` of the same range."""
         self._engine.mem_unmap(address, size)
 
-    def will_write(self, address: int, size: int, *, is_own: bool = True) -> None:
-        """Take note that somebody else than the code is going to write; `is_own` False: the input's own content."""
+    def fill(self, address: int, data: bytes) -> None:
+        """Give memory that was just mapped its content."""
+        self._engine.mem_write(address, data)
 
-    def will_read(self, address: int, size: int) -> None:
-        """Take note that somebody else than the code is going to read."""
+    def read(self, address: int, size: int) -> bytes:
+        """Return what mapped memory holds, for somebody else than the code."""
+        return bytes(self._engine.mem_read(address, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change mapped memory, for somebody else than the code."""
+        self._engine.mem_write(address, data)
+
+    def is_mapped(self, address: int) -> bool:
+        """Return whether there is memory at `address`."""
+        try:
+            self._engine.mem_read(address, 1)
+        except unicorn.UcError:
+            return False
+        return True
 
 
 class ExecutorMemory(EngineMemory):
@@ -213,13 +232,27 @@ class ExecutorMemory(EngineMemory):
         """Undo a `map` of the same range."""
         _check(self._executor.unmap(address, size))
 
-    def will_write(self, address: int, size: int, *, is_own: bool = True) -> None:
-        """Let the executor keep what stands there."""
-        self._executor.will_write(address, size, is_own)
+    def fill(self, address: int, data: bytes) -> None:
+        """Give memory that was just mapped its content, which it keeps in later executions."""
+        self._engine.mem_write(address, data)
+        self._executor.will_write(address, len(data), False)
 
-    def will_read(self, address: int, size: int) -> None:
-        """Let the executor log it."""
+    def read(self, address: int, size: int) -> bytes:
+        """Return what mapped memory holds, for somebody else than the code."""
         self._executor.will_read(address, size)
+        data = self._executor.read(address, size)
+        if data is None:
+            raise unicorn.UcError(unicorn.UC_ERR_READ_UNMAPPED)
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change mapped memory, for somebody else than the code."""
+        if not self._executor.write(address, data):
+            raise unicorn.UcError(unicorn.UC_ERR_WRITE_UNMAPPED)
+
+    def is_mapped(self, address: int) -> bool:
+        """Return whether there is memory at `address`."""
+        return self._executor.read(address & 0xFFFFFFFF, 1) is not None
 
 
 def _check(status: int) -> None:

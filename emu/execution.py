@@ -13,7 +13,7 @@ from stackemu.emu import faults
 from stackemu.emu import probe as native
 from stackemu.emu.code.blockeffect import block_effect, lowest_before
 from stackemu.emu.code.instruction import Decoder
-from stackemu.emu.engine import engine_pointer, hook_time
+from stackemu.emu.engine import engine_pointer, hook_time, native_registers
 from stackemu.emu.faults import Fault
 from stackemu.emu.inputs import PAGE, Input, Style
 from stackemu.emu.kernel.call import BadAddress
@@ -60,6 +60,7 @@ class Execution:
         self._probe = probe
         self._space = space
         self._stub_at = stub_at
+        self._registers = native_registers(engine)
         self._pointer = engine_pointer(engine)
         self._decoder = Decoder()
         self._source: Callable[[], Input] = functools.partial(Input, 0, Style.ZEROS, None)
@@ -94,7 +95,7 @@ class Execution:
             event = self._event(error)
             if event is not None:
                 return event
-            address = self._engine.reg_read(_EIP)
+            address = self._registers.read(_EIP)
 
     def take_over(self, error: int) -> Reached | Fault:
         """Go on as `run` does, with code that somebody else started; `error` is what uc_emu_start returned.
@@ -103,7 +104,7 @@ class Execution:
             Stop: the run is over.
         """
         event = self._event(error)
-        return event if event is not None else self.run(self._engine.reg_read(_EIP))
+        return event if event is not None else self.run(self._registers.read(_EIP))
 
     def describe_unknown(self) -> None:
         """Describe the block that stopped the probe.
@@ -118,18 +119,18 @@ class Execution:
         """Run from `address` until something stops the engine; returns Unicorn's error code."""
         engine = self._engine
         if self.tape is not None:
-            registers = tuple(engine.reg_read(number) for number in _GENERAL)
-            self.tape.start(address, registers, engine.reg_read(x86_const.UC_X86_REG_EFLAGS))
+            registers = tuple(self._registers.read(number) for number in _GENERAL)
+            self.tape.start(address, registers, self._registers.read(x86_const.UC_X86_REG_EFLAGS))
         error = int(unicorn.UC_ERR_OK)
         try:
             engine.emu_start(address, _UNTIL)
         except unicorn.UcError as failure:
             error = failure.errno
         if self.tape is not None:
-            address = engine.reg_read(_EIP)
+            address = self._registers.read(_EIP)
             # Behind a stub's `hlt` is not where the driver's code went.
             is_stub = error == unicorn.UC_ERR_OK and self._stub_at(address - 1) is not None
-            self.tape.stop(address - is_stub, engine.reg_read(_ESP))
+            self.tape.stop(address - is_stub, self._registers.read(_ESP))
         return error
 
     def _event(self, error: int) -> Reached | Fault | None:
@@ -138,8 +139,8 @@ class Execution:
         Raises:
             Stop: the run is over.
         """
-        engine, probe = self._engine, self._probe
-        address = engine.reg_read(_EIP)
+        probe = self._probe
+        address = self._registers.read(_EIP)
         reason = probe.take_reason()
         if reason == native.UNKNOWN_BLOCK:
             self._describe(*probe.unknown_block)
@@ -148,13 +149,13 @@ class Execution:
             raise Stop(*self._probe_stop(reason))
         stub = self._stub_at(address - 1)
         if stub is not None and error == unicorn.UC_ERR_OK:
-            return Reached(address - 1, engine.reg_read(_ESP), stub)
+            return Reached(address - 1, self._registers.read(_ESP), stub)
         is_fetch = error in _FETCH_ERRORS or address == _UNTIL
         if is_fetch and address >= NULL_END:
             probe.arrive(self._pointer, address)
             if reason := probe.take_reason():
                 raise Stop(*self._probe_stop(reason))
-            return Reached(address, engine.reg_read(_ESP), None)
+            return Reached(address, self._registers.read(_ESP), None)
         self._cut(address, in_fetch=is_fetch)
         return self._fault(error, address)
 
@@ -197,7 +198,7 @@ class Execution:
         start, size = pending
         code = self._code_at(start, size)
         low = lowest_before(code, start, address, self._probe.esp, self._decoder)
-        esp = self._engine.reg_read(_ESP)
+        esp = self._registers.read(_ESP)
         exact = low is not None and STACK_BASE <= esp <= STACK_TOP + PAGE
         if low is None:
             low = min(esp, self._probe.esp)

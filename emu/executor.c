@@ -359,6 +359,34 @@ static PyObject *executor_will_read(Executor *e, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *executor_read(Executor *e, PyObject *args)
+{
+    uint32_t address, size;
+
+    if (!PyArg_ParseTuple(args, "II", &address, &size))
+        return NULL;
+    if (!is_mapped(&e->memory, address, size))
+        Py_RETURN_NONE;
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (bytes)
+        get_memory(&e->memory, address, (uint8_t *)PyBytes_AS_STRING(bytes), size);
+    return bytes;
+}
+
+static PyObject *executor_write(Executor *e, PyObject *args)
+{
+    uint32_t address;
+    const char *data;
+    Py_ssize_t size;
+
+    if (!PyArg_ParseTuple(args, "Iy#", &address, &data, &size))
+        return NULL;
+    bool is_there = is_mapped(&e->memory, address, (uint32_t)size);
+    if (is_there && size)
+        put_memory(&e->memory, address, (const uint8_t *)data, (uint32_t)size);
+    return PyBool_FromLong(is_there);
+}
+
 static PyObject *executor_start_log(Executor *e, PyObject *Py_UNUSED(ignored))
 {
     start_log(&e->memory);
@@ -545,6 +573,8 @@ static PyMethodDef executor_methods[] = {
     {"unmap", (PyCFunction)executor_unmap, METH_VARARGS, NULL},
     {"will_write", (PyCFunction)executor_will_write, METH_VARARGS, NULL},
     {"will_read", (PyCFunction)executor_will_read, METH_VARARGS, NULL},
+    {"read", (PyCFunction)executor_read, METH_VARARGS, NULL},
+    {"write", (PyCFunction)executor_write, METH_VARARGS, NULL},
     {"start_log", (PyCFunction)executor_start_log, METH_NOARGS, NULL},
     {"take_log", (PyCFunction)executor_take_log, METH_NOARGS, NULL},
     {"prepare", (PyCFunction)executor_prepare, METH_VARARGS, NULL},

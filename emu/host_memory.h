@@ -96,6 +96,16 @@ static inline void will_write(struct host_memory *m, uint32_t address, uint32_t 
         log_write(m, address, size);
 }
 
+static inline bool is_mapped(const struct host_memory *m, uint32_t address, uint32_t size)
+{
+    uint32_t last = (address + (size ? size - 1 : 0)) / HOST_PAGE;
+
+    for (uint32_t page = address / HOST_PAGE; m->index[page]; page = (page + 1) % PAGE_COUNT)
+        if (page == last)
+            return true;
+    return false;
+}
+
 /* Copy bytes into memory as far as it is mapped. */
 static inline void put_memory(struct host_memory *m, uint32_t address, const uint8_t *bytes, uint32_t size)
 {
@@ -106,6 +116,16 @@ static inline void put_memory(struct host_memory *m, uint32_t address, const uin
         struct host_page *page = page_at(m, place);
         if (page)
             __builtin_memcpy(page->host + place % HOST_PAGE, bytes + at, count);
+        at += count;
+    }
+}
+
+static inline void get_memory(const struct host_memory *m, uint32_t address, uint8_t *bytes, uint32_t size)
+{
+    for (uint32_t at = 0; at < size;) {
+        uint32_t place = address + at, room = HOST_PAGE - place % HOST_PAGE;
+        uint32_t count = size - at < room ? size - at : room;
+        __builtin_memcpy(bytes + at, page_at(m, place)->host + place % HOST_PAGE, count);
         at += count;
     }
 }

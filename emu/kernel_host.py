@@ -9,6 +9,7 @@ from typing import NoReturn
 import unicorn
 from unicorn import x86_const
 
+from stackemu.emu.engine import native_registers
 from stackemu.emu.execution import Execution, Reached, Stop
 from stackemu.emu.faults import STATUS_ACCESS_VIOLATION, Fault
 from stackemu.emu.inputs import PAGE, Input, Style
@@ -69,6 +70,7 @@ class KernelHost:
     ) -> None:
         """`pops_at_call` is that of `Machine`."""
         self._engine = engine
+        self._registers = native_registers(engine)
         self._probe = probe
         self._execution = execution
         self._space = space
@@ -178,7 +180,7 @@ class KernelHost:
     def _go_on(self, registers: dict[str, int]) -> int:
         for name, value in registers.items():
             if name != "EIP":
-                self._engine.reg_write(_REGISTERS[name], value)
+                self._set(name, value)
         if not _is_on_a_stack(registers["ESP"]):
             raise Stop(Outcome.FAULTED, f"an exception handler moved the stack to {registers['ESP']:#010x}")
         # The first pops what lies below, the second the dispatcher's frame, even where ESP has not moved.
@@ -245,15 +247,15 @@ class KernelHost:
         if pops is None:
             pops = self._pops_at_call(return_address)
             self.guesses.append((return_address, pops))
-        self._engine.reg_write(_REGISTERS["EAX"], call.eax & 0xFFFFFFFF)
+        self._set("EAX", call.eax & 0xFFFFFFFF)
         if call.edx is not None:
-            self._engine.reg_write(_REGISTERS["EDX"], call.edx)
+            self._set("EDX", call.edx)
         for name, value in call.registers.items():
             self._set(name, value)
         esp = (esp + 4 + pops - call.stack_adjust) & 0xFFFFFFFF
         if not _is_on_a_stack(esp):
             raise Stop(Outcome.OVERFLOW, f"{stub.name} moved the stack pointer off the stack")
-        self._engine.reg_write(_REGISTERS["ESP"], esp)
+        self._set("ESP", esp)
         self._probe.resume(esp, return_address)
         return int(return_address)
 
@@ -301,7 +303,7 @@ class KernelHost:
 
     def registers(self) -> dict[str, int]:
         """Return the general registers, EIP and EFLAGS by name."""
-        return {name: self._engine.reg_read(number) for name, number in _REGISTERS.items()}
+        return {name: self._registers.read(number) for name, number in _REGISTERS.items()}
 
     def leave(self, address: int, *, esp: int, ebp: int | None, eax: int | None) -> NoReturn:
         """End the call under way: the driver goes on at `address`."""
@@ -364,11 +366,10 @@ class KernelHost:
             self._set("ESP", outer)
 
     def _get(self, name: str) -> int:
-        value: int = self._engine.reg_read(_REGISTERS[name])
-        return value
+        return self._registers.read(_REGISTERS[name])
 
     def _set(self, name: str, value: int) -> None:
-        self._engine.reg_write(_REGISTERS[name], value)
+        self._registers.write(_REGISTERS[name], value & 0xFFFFFFFF)
 
     def _peek(self, address: int, size: int) -> bytes:
         """Return stack memory; zeros above the stack's top."""

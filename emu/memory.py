@@ -130,31 +130,24 @@ class AddressSpace:
         if address < NULL_END or self.is_full or self.is_guard(address):
             return False
         self._memory.map(page, PAGE, _RW)
-        self._engine.mem_write(page, source.page(page))
-        self._memory.will_write(page, PAGE, is_own=False)
+        self._memory.fill(page, source.page(page))
         self._touched[page] = None
         return True
 
     def read(self, address: int, size: int) -> bytes:
         """Return what is mapped at `address`, for code of the emulated kernel."""
-        self._memory.will_read(address, size)
-        return bytes(self._engine.mem_read(address, size))
+        return self._memory.read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
         """Change what is mapped at `address`, as code of the emulated kernel does."""
-        self._memory.will_write(address, len(data))
-        self._engine.mem_write(address, data)
+        self._memory.write(address, data)
 
     def is_mapped(self, address: int) -> bool:
         """Return whether there is memory at `address`."""
         page = address & -PAGE
         if page in self._touched or page in self._kept:
             return True
-        try:
-            self._engine.mem_read(address, 1)
-        except unicorn.UcError:
-            return False
-        return True
+        return self._memory.is_mapped(address)
 
     @property
     def touched(self) -> Iterable[int]:

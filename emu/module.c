@@ -5,6 +5,7 @@
 #include "executor.h"
 #include "probe.h"
 #include "recorder.h"
+#include "registers.h"
 
 static PyMethodDef probe_functions[] = {
     {"bare_loop", (PyCFunction)bare_loop, METH_VARARGS, NULL},
@@ -36,7 +37,7 @@ static const struct {
 
 PyMODINIT_FUNC PyInit_probe(void)
 {
-    PyTypeObject *const types[] = {&probe_type, &recorder_type, &executor_type};
+    PyTypeObject *const types[] = {&probe_type, &recorder_type, &registers_type, &executor_type};
     PyObject *module = PyModule_Create(&probe_module);
 
     for (size_t at = 0; module && at < sizeof types / sizeof *types; at++)

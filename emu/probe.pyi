@@ -156,6 +156,16 @@ class Recorder:
     def steps(self) -> bytes:
         """Return the address and the eight registers of each instruction, 32 bits each."""
 
+class Registers:
+    """General registers of an engine, 32 bits each, by Unicorn's numbers."""
+
+    def __init__(self, engine: int, reg_read: int, reg_write: int) -> None:
+        """Take the addresses of the engine, of uc_reg_read and of uc_reg_write."""
+    def read(self, number: int, /) -> int:
+        """Return what a register holds."""
+    def write(self, number: int, value: int, /) -> None:
+        """Change a register."""
+
 class Executor:
     """Runs one function on one input after the other; it must outlive its hook and the memory that it mapped.
 
@@ -207,6 +217,10 @@ class Executor:
         """Take note of a write that does not come from the code; `is_own` False: the input's own content."""
     def will_read(self, address: int, size: int, /) -> None:
         """Take note of a read that does not come from the code."""
+    def read(self, address: int, size: int, /) -> bytes | None:
+        """Return what memory holds, None where not all of it is mapped; nothing is logged."""
+    def write(self, address: int, data: bytes, /) -> bool:
+        """Change memory, whatever its protection; False where not all of it is mapped."""
     def start_log(self) -> None:
         """Start to log what is read before it is written."""
     def take_log(self) -> list[tuple[int, int]]:
