@@ -27,8 +27,10 @@ from stackemu.emu.observation import Outcome
 from stackemu.emu.slots import MAX_SLOT_SIZE, Slot, with_values
 from stackemu.emu.symbols.structure import Structure
 
-MAX_BATCH_PAGES = 4 * MAX_TOUCHED_PAGES
-"""Pages that came into being in executions of a batch and stay for the next ones, before they go."""
+MAX_BATCH_PAGES = 2 * MAX_TOUCHED_PAGES
+"""Pages that may come into being in a batch, since they stay for later executions."""
+_MANY_PAGES = 64
+"""Pages that stayed, before they are let go: mapping one takes the longer, the more there are."""
 
 
 class Reason(enum.IntFlag):
@@ -260,12 +262,13 @@ class FuzzMachine(Machine):
         except Stop as stop:
             outcome, ending = stop.outcome, self._ending(stop)
         self._execution.begin_many(lambda: self._input_of(parent))
-        if len(tuple(self._space.touched)) >= MAX_BATCH_PAGES:
-            # It may have been given less memory than a run of its own.
-            self._native.skip()
+        count = len(self._space.touched)
+        if count >= MAX_BATCH_PAGES:
+            self._native.skip()  # it may have been given less memory than a run of its own
+        is_find = count < MAX_BATCH_PAGES and self._native.finish(ending)
+        if count > len(parent.touched) + _MANY_PAGES:
             self._space.drop(parent.touched)
-            return None
-        return outcome if self._native.finish(ending) else None
+        return outcome if is_find else None
 
     def _returned(self, parent: _Parent) -> Outcome:
         """Return the outcome of a run that came back."""
@@ -303,7 +306,7 @@ class FuzzMachine(Machine):
         if parent.current is None or parent.number != self._native.number:
             parent.number = self._native.number
             parent.current = self._changed(parent)
-            left = MAX_BATCH_PAGES - len(tuple(self._space.touched))
+            left = MAX_BATCH_PAGES - len(self._space.touched)
             self._space.grant(max(0, min(left, MAX_TOUCHED_PAGES - len(parent.touched))))
         return parent.current
 

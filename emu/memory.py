@@ -14,7 +14,7 @@ from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 STACK_LIMIT = 0xF8A10000
 """The lowest byte of the emulated kernel stack; a red zone to measure overflows lies below it."""
@@ -150,7 +150,7 @@ class AddressSpace:
         return self._memory.is_mapped(address)
 
     @property
-    def touched(self) -> Iterable[int]:
+    def touched(self) -> Collection[int]:
         """The pages that came into being in this run, by address."""
         return self._touched
 
