@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from generated_frames import PUSHED_LOCALS, AllRegistersFrame, FpoFrame, GccAlignedFrame
 from generated_scope import SMALL, STACK, WORK, Scope
 from generated_truth import POINTER, Choice, Chosen, Const, Generated, Node, Operand
 
@@ -16,6 +17,9 @@ NEAR = 40
 class Calls(Scope):
     """The writing of calls."""
 
+    _stores = False
+    """Whether the arguments of the call that is being written are stored, not pushed."""
+
     def call(self) -> None:
         """Call an earlier function; where the caller cleans up, that may come later."""
         callees = self._callees()
@@ -27,6 +31,7 @@ class Calls(Scope):
             return
         operands = self._pass(callee)
         self._transfer(callee, (*self._load(callee.in_registers), *operands))
+        self._stores = False
         if self.pending and self.writer.chance(0.5):
             self.clean()
 
@@ -106,6 +111,7 @@ class Calls(Scope):
         values = self.random.randrange(SMALL), self.random.randrange(SMALL)
         self.writer.move("sub esp, 8", 8)
         self.writer.write(f"mov dword ptr [esp], {values[0]}", f"mov dword ptr [esp + 4], {values[1]}")
+        self._stores = True
         self.feature("double")
         return [Const(values[0]), Const(values[1])]
 
@@ -130,7 +136,8 @@ class Calls(Scope):
 
     def _has_area(self, words: int) -> bool:
         """Return whether locals lie at ESP and are more than the arguments, which may be stored there."""
-        return 0 < words < self.frame.area and self.writer.height == self.base
+        has_pushed_locals = PUSHED_LOCALS in self.function.features  # MSVC's, which stores no arguments there
+        return 0 < words < self.frame.area and self.writer.height == self.base and not has_pushed_locals
 
     def _call_through_area(self, callee: Generated) -> None:
         """Store the arguments in the frame, as GCC does; what the callee pops is reserved again."""
@@ -142,7 +149,9 @@ class Calls(Scope):
                 text = "eax"
             self.writer.write(f"mov dword ptr [esp + {4 * index}], {text}")
             operands.append(operand)
+        self._stores = True
         self._transfer(callee, (*self._load(callee.in_registers), *operands))
+        self._stores = False
         self.pending = 0
         if callee.pops:
             self.writer.move(f"sub esp, {callee.pops}", callee.pops)
@@ -158,14 +167,35 @@ class Calls(Scope):
             writer.write(f"mov {register}, offset {callee.label}")
             self.registers[register] = Const(POINTER)
             writer.call(register, callee, operands)
-        elif way == "memory":
-            writer.call(f"dword ptr [p_{callee.name}]", callee, operands)
+        elif way == "memory" and self._can_be_inferred(callee):
+            writer.call(f"*p_{callee.name}", callee, operands)
+            self.pending += self._left_by(callee)
+            self.clean()
+            self.function.calls_pointers = True
+            self.feature("call-memory")
+            self.has_called = True
+            return
         elif way == "register":
             writer.write(f"mov eax, offset {callee.label}")
             writer.call("eax", callee, operands)
         else:
             writer.call(callee.symbol, callee, operands)
-        self.feature(f"call-{way}")
+        self.feature("call-direct" if way == "memory" else f"call-{way}")
         self.has_called = True
-        if callee.convention == "cdecl":
-            self.pending += 4 * callee.stack_words
+        self.pending += self._left_by(callee)
+
+    def _left_by(self, callee: Generated) -> int:
+        """Return the bytes of arguments that a callee leaves on the stack."""
+        return 4 * callee.stack_words - callee.pops
+
+    def _can_be_inferred(self, callee: Generated) -> bool:
+        """Return whether the code around a call through memory tells what the callee pops.
+
+        Where the frame is left by ESP alone, the balance tells. Elsewhere the callee pops what was pushed.
+        """
+        pushed = self.writer.height.below - self.base.below
+        if self.pending or self._stores or pushed != 4 * callee.stack_words:
+            return False
+        if isinstance(self.frame, FpoFrame):
+            return not isinstance(self.frame, AllRegistersFrame)
+        return 0 < pushed == callee.pops and not isinstance(self.frame, GccAlignedFrame)

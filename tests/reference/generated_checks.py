@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation
-from stackemu.emu.symbols.function import Function
+from stackemu.emu.symbols.function import Function, Source
 from stackemu.emu.tape import Tape
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.session import open_driver
@@ -30,6 +30,7 @@ from stackemu.harness.survey import static_survey
 
 Opinion = Callable[[Tape], str | None]
 """Somebody else's word on a run: what is wrong with it, None when nothing is."""
+INVENTED = "functions found in it"
 UNDRIVEN = 7
 """What arguments are that no condition is on."""
 
@@ -42,15 +43,50 @@ class Disagreement(NamedTuple):
     expected: object
     stackemu: object
 
+    @property
+    def explanation(self) -> str | None:
+        """Return which known mistake of stackemu this is, if any: each has a test of its own."""
+        for feature, (figures, mistake) in KNOWN.items():
+            if feature in self.function.features and self.figure in figures:
+                return mistake
+        return None
+
+
+FRAME = frozenset(("static locals", "static saved", "static frame"))
+KNOWN: Mapping[str, tuple[frozenset[str], str]] = {
+    "hot-patch": (FRAME, "`mov edi, edi` hides that EDI is saved"),
+    "push-here": (FRAME, "`call $+5` behind a prologue counts as locals"),
+    "realigned-ecx": (FRAME, "any push of ECX in a frame that GCC realigned counts as saved"),
+    "switch": (frozenset((INVENTED,)), "a jump table behind a return is taken for a function"),
+}
+"""Mistakes by the feature that functions have which show them, and the figures that they show in."""
+
 
 @dataclass
 class Report:
-    """What came of a program: functions and runs compared, and all disagreements."""
+    """What came of programs: functions and runs compared, and all disagreements."""
 
     functions: int = 0
     runs: int = 0
     opinions: int = 0
     disagreements: list[Disagreement] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take over what another report says."""
+        self.functions += other.functions
+        self.runs += other.runs
+        self.opinions += other.opinions
+        self.disagreements += other.disagreements
+
+    @property
+    def unexplained(self) -> list[Disagreement]:
+        """Return the disagreements that no known mistake is behind."""
+        return [one for one in self.disagreements if one.explanation is None]
+
+    @property
+    def agreed(self) -> int:
+        """Return the number of functions about which everybody agrees on everything."""
+        return self.functions - len({id(one.function) for one in self.disagreements})
 
 
 def check(program: Program, opinion: Opinion | None = None) -> Report:
@@ -77,10 +113,11 @@ class Checker:
             for mode in (Mode.STEPS, Mode.BLOCKS)
         }
         self._functions: dict[str, Function] = {one.name: one for one in driver.functions}
+        self._invented = _invented(driver.functions)
         self._names = {driver.image.base + one.rva: one.name for one in driver.functions}
         (data,) = (section for section in driver.image.sections if section.name == ".data")
         self._variables = driver.image.base + data.rva
-        document = static_survey(driver, driver.functions)
+        document = static_survey(driver, [self._functions[one.name] for one in program.functions])
         self._static: Mapping[str, StaticFigures] = {one.name: one.static for one in document.functions}
 
     def check(self, function: Generated) -> None:
@@ -103,8 +140,12 @@ class Checker:
             if getattr(function, figure) is not None:
                 yield f"static {figure}", getattr(function, figure), getattr(static, figure)
         yield "static findings", (), static.findings
-        if function.is_bounded and not static.open:
-            yield "static bound", function.worst, static.bound
+        yield INVENTED, (), self._invented.get(function.name, ())
+        if not static.open:
+            assert static.bound is not None
+            worst = function.worst
+            # A pointer may lead to more functions than the run knows of: the bound is that of the deepest.
+            yield "static bound", worst, static.bound if function.is_bounded else min(worst, static.bound)
 
     # -- measured --
 
@@ -169,3 +210,27 @@ class Checker:
             if not isinstance(variable, Argument):
                 overrides.append(Override(Place.MEMORY, self._variables + 4 * variable.index, value))
         return Input(0, Style.SMALL, True, tuple(overrides))
+
+
+def _invented(functions: Sequence[Function]) -> dict[str, tuple[str, ...]]:
+    """Return the functions that no symbol names, by the named one before them: the programs have none."""
+    found: dict[str, tuple[str, ...]] = {}
+    named = ""
+    for function in functions:
+        if function.name_source is Source.COFF:
+            named = function.name
+        else:
+            found[named] = (*found.get(named, ()), function.name)
+    return found
+
+
+def native_opinion(tape: Tape) -> str | None:
+    """Return how the host's processor differs from a run, and from how deep it went; an Opinion."""
+    # Only Linux has what the native process is made of.
+    from stackemu.harness.native.comparison import Result, compare
+
+    repeated = compare(tape)
+    if repeated.result is not Result.AGREES:
+        return f"{repeated.result.value}: {repeated.why}"
+    expected = tape.observation.depth
+    return None if repeated.depth == expected else f"the processor goes {repeated.depth} bytes deep, not {expected}"

@@ -13,6 +13,8 @@ Guard = Callable[[Writer, "Frame"], None]
 """Writes an early way out at a point of the prologue, with the part of the frame that stands there."""
 
 PAGE = 4096
+PUSHED_LOCALS = "push-ecx"
+"""The feature of functions whose locals are pushes of ECX."""
 
 
 class Frame:
@@ -63,7 +65,7 @@ class Frame:
 
     @property
     def area(self) -> int:
-        """Return how many words of locals lie at ESP behind the prologue."""
+        """Return how many words of locals lie at ESP behind the prologue, for GCC to store arguments in."""
         return 0
 
     def _state(self, writer: Writer, locals_: int | None, saved: int | None, frame: int | None = None) -> None:
@@ -74,13 +76,16 @@ class Frame:
 
 
 def reserve(writer: Writer, size: int, *, pushes: bool) -> None:
-    """Take `size` bytes of locals, in one of the ways of compilers; `pushes` allows MSVC's `push ecx`."""
+    """Take `size` bytes of locals, in one of the ways of compilers; `pushes` allows MSVC's `push ecx`.
+
+    MSVC reserves locals at the entry: behind a branch a push of ECX looks like an argument.
+    """
     if size >= PAGE:
         writer.probe(size)
     elif pushes and 0 < size <= 12 and writer.chance(0.6):
         for _ in range(size // 4):
             writer.push("ecx")
-        writer.function.features.add("push-ecx")
+        writer.function.features.add(PUSHED_LOCALS)
     elif size:
         way = writer.random.choice((f"sub esp, {size}",) * 4 + (f"add esp, -{size}", f"lea esp, [esp - {size}]"))
         writer.move(way, size)
@@ -118,12 +123,13 @@ class EbpFrame(Frame):
     def prologue(self, writer: Writer, guard: Guard | None) -> None:
         if writer.chance(0.3):
             writer.write("mov edi, edi")
+            writer.function.features.add("hot-patch")
         self._begin(writer)
         if guard is not None:
             guard(writer, self)
         if self.saves_first:
             self._save(writer)
-        reserve(writer, self.size, pushes=not self.saves_first)
+        reserve(writer, self.size, pushes=not self.saves_first and guard is None)
         self.bottom = writer.height
         if not self.saves_first:
             self._save(writer)
@@ -256,8 +262,6 @@ class EbxFrame(AlignedFrame):
     def prologue(self, writer: Writer, guard: Guard | None) -> None:
         writer.push("ebx")
         writer.write("mov ebx, esp")
-        if guard is not None:
-            guard(writer, self)
         writer.move("sub esp, 8", 8)
         writer.realign(self.mask)
         writer.move("add esp, 4", -4)
@@ -273,9 +277,6 @@ class EbxFrame(AlignedFrame):
         self._restore(writer)
         writer.write("mov esp, ebp", "pop ebp", "mov esp, ebx")
         writer.stand(Height(below=4))
-        writer.pop("ebx")
-
-    def early(self, writer: Writer) -> None:
         writer.pop("ebx")
 
     def argument(self, writer: Writer, index: int) -> str:
@@ -342,7 +343,7 @@ class FpoFrame(Frame):
             guard(writer, self)
         if self.saves_first:
             self._save(writer)
-        reserve(writer, self.size, pushes=True)
+        reserve(writer, self.size, pushes=guard is None)
         self.bottom = writer.height
         if not self.saves_first:
             self._save(writer)
@@ -403,7 +404,7 @@ class SehFrame(EbpFrame):
         super().__init__(generator)
         self.saved = ["ebx", "esi", "edi"]
         self.size = min(max(self.size, 8), 400)
-        self.keeps_arguments = True
+        self.keeps_arguments = False  # the epilogue helper pops the registers from where ESP is
 
     def prologue(self, writer: Writer, guard: Guard | None) -> None:
         writer.push(str(self.size))

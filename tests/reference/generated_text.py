@@ -77,12 +77,23 @@ class Writer:
 
     def push_as_att(self, operand: str) -> None:
         """Push what clang's Intel syntax pushes as one or two bytes: a symbol's address, a segment register."""
-        self.lines += ["    .att_syntax", f"    pushl {operand}", "    .intel_syntax noprefix"]
+        self._write_as_att(f"pushl {operand}")
         self.stand(self.height.lowered(4))
 
+    def _write_as_att(self, line: str) -> None:
+        self.lines.append("    .att_syntax")
+        self.write(line)
+        self.lines.append("    .intel_syntax noprefix")
+
     def call(self, operand: str, callee: Generated, arguments: tuple[Operand, ...]) -> None:
-        """Call a function that takes what its convention says off the stack."""
-        self.write(f"call {operand}")
+        """Call a function that takes what its convention says off the stack; `*symbol` is a call through memory.
+
+        Clang's Intel syntax makes a direct call of `call dword ptr [symbol]`.
+        """
+        if operand.startswith("*"):
+            self._write_as_att(f"calll {operand}")
+        else:
+            self.write(f"call {operand}")
         self.nodes.append(Call(self.height, callee, arguments))
         self.function.work += self.weight * callee.work
         self.stand(self.height.lowered(-callee.pops))

@@ -19,25 +19,29 @@ POINTER = -1
 """The value of an address; no condition compares with one."""
 
 
-class Const(NamedTuple):
+@dataclass(frozen=True)
+class Const:
     """A number."""
 
     value: int
 
 
-class Global(NamedTuple):
+@dataclass(frozen=True)
+class Global:
     """A word of the program's data, which a run may set."""
 
     index: int
 
 
-class Argument(NamedTuple):
+@dataclass(frozen=True)
+class Argument:
     """A word that the function is given: the registers of its convention first, then the stack."""
 
     index: int
 
 
-class Chosen(NamedTuple):
+@dataclass(frozen=True)
+class Chosen:
     """One of two operands, by whether a third equals a number."""
 
     condition: Global | Argument
@@ -190,6 +194,8 @@ class Generated:
     saved: int | None = None
     frame: int | None = None
     features: set[str] = field(default_factory=set)
+    calls_pointers: bool = False
+    """Whether it calls through memory, which the code alone leads anywhere."""
     work: int = 0
     """Instructions that a run takes at most, roughly."""
     _bounds: dict[int, int] = field(default_factory=dict, repr=False)
@@ -253,9 +259,9 @@ class Generated:
 
     @property
     def is_bounded(self) -> bool:
-        """Return whether neither the function nor a callee takes a run-time amount of stack."""
+        """Return whether neither the function nor a callee takes a run-time amount of stack, or calls a pointer."""
         callees = (node.callee for node in _nodes(self.body) if isinstance(node, Call | Jump))
-        return not self.is_dynamic and all(callee.is_bounded for callee in callees)
+        return not self.is_dynamic and not self.calls_pointers and all(callee.is_bounded for callee in callees)
 
     def bound(self, entry: int) -> int:
         """Return the bytes that a run takes at most for an E of `entry` modulo SPAN, callees included."""
