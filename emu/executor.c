@@ -281,18 +281,28 @@ done:
 
 static PyObject *executor_plan(Executor *e, PyObject *args)
 {
-    unsigned long long seed, count;
+    unsigned long long seed, first, count;
     int is_judged = true;
 
-    if (!PyArg_ParseTuple(args, "KK|p", &seed, &count, &is_judged))
+    if (!PyArg_ParseTuple(args, "KKK|p", &seed, &first, &count, &is_judged))
         return NULL;
     e->guidance.is_watching = is_judged;
     forget_successors(&e->probe->blocks); /* edges are looked at where a block's successor changes */
     e->seed = seed;
-    e->number = 0;
-    e->end = count;
+    e->number = first;
+    e->end = first + count;
     e->native = 0;
     e->since_check = CHECK_INTERVAL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *executor_draw(Executor *e, PyObject *args)
+{
+    unsigned long long seed, number;
+
+    if (!PyArg_ParseTuple(args, "KK", &seed, &number))
+        return NULL;
+    mutate(&e->slots, seed, number);
     Py_RETURN_NONE;
 }
 
@@ -387,9 +397,13 @@ static PyObject *executor_write(Executor *e, PyObject *args)
     return PyBool_FromLong(is_there);
 }
 
-static PyObject *executor_start_log(Executor *e, PyObject *Py_UNUSED(ignored))
+static PyObject *executor_start_log(Executor *e, PyObject *args)
 {
-    start_log(&e->memory);
+    int ignores_written;
+
+    if (!PyArg_ParseTuple(args, "p", &ignores_written))
+        return NULL;
+    start_log(&e->memory, ignores_written);
     Py_RETURN_NONE;
 }
 
@@ -575,7 +589,7 @@ static PyMethodDef executor_methods[] = {
     {"will_read", (PyCFunction)executor_will_read, METH_VARARGS, NULL},
     {"read", (PyCFunction)executor_read, METH_VARARGS, NULL},
     {"write", (PyCFunction)executor_write, METH_VARARGS, NULL},
-    {"start_log", (PyCFunction)executor_start_log, METH_NOARGS, NULL},
+    {"start_log", (PyCFunction)executor_start_log, METH_VARARGS, NULL},
     {"take_log", (PyCFunction)executor_take_log, METH_NOARGS, NULL},
     {"prepare", (PyCFunction)executor_prepare, METH_VARARGS, NULL},
     {"set_slots", (PyCFunction)executor_set_slots, METH_VARARGS, NULL},
@@ -584,6 +598,7 @@ static PyMethodDef executor_methods[] = {
     {"finish", (PyCFunction)executor_finish, METH_VARARGS, NULL},
     {"skip", (PyCFunction)executor_skip, METH_NOARGS, NULL},
     {"abandon", (PyCFunction)executor_abandon, METH_NOARGS, NULL},
+    {"draw", (PyCFunction)executor_draw, METH_VARARGS, NULL},
     {"changed", (PyCFunction)executor_changed, METH_NOARGS, NULL},
     {"known", (PyCFunction)executor_known, METH_NOARGS, NULL},
     {"teach", (PyCFunction)executor_teach, METH_VARARGS, NULL},

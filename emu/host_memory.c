@@ -166,9 +166,10 @@ bool is_code_changed(const struct host_memory *m)
 
 /* ---- what a run reads first ---- */
 
-void start_log(struct host_memory *m)
+void start_log(struct host_memory *m, bool ignores_written)
 {
     m->is_logging = true;
+    m->ignores_written = ignores_written;
     m->log_epoch++;
     m->read_count = 0;
     m->late.size = 0;

@@ -46,7 +46,7 @@ struct host_memory {
     uint32_t epoch;          /* counts calls of freeze_memory */
     bool out_of_memory;      /* a page's content could not be kept */
 
-    bool is_logging;
+    bool is_logging, ignores_written;
     uint32_t log_epoch;
     struct host_read reads[MAX_READS];
     uint32_t read_count;
@@ -68,7 +68,8 @@ void restore_memory(struct host_memory *m);
 /* Whether memory that holds code differs from what it was when it was frozen. */
 bool is_code_changed(const struct host_memory *m);
 
-void start_log(struct host_memory *m);
+/* Log what is read; without `ignores_written` even where the run itself wrote before. */
+void start_log(struct host_memory *m, bool ignores_written);
 void log_read(struct host_memory *m, uint32_t address, uint32_t size);
 void log_write(struct host_memory *m, uint32_t address, uint32_t size);
 void make_dirty(struct host_memory *m, uint32_t index);
@@ -92,7 +93,7 @@ static inline void will_write(struct host_memory *m, uint32_t address, uint32_t 
         if (page == last)
             break;
     }
-    if (__builtin_expect(m->is_logging, 0))
+    if (__builtin_expect(m->is_logging && m->ignores_written, 0))
         log_write(m, address, size);
 }
 

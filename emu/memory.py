@@ -129,9 +129,9 @@ class AddressSpace:
         page = address & -PAGE
         if address < NULL_END or self.is_full or self.is_guard(address):
             return False
+        self._touched[page] = None  # first, so that a reset after a signal in between finds it
         self._memory.map(page, PAGE, _RW)
         self._memory.fill(page, source.page(page))
-        self._touched[page] = None
         return True
 
     def read(self, address: int, size: int) -> bytes:
@@ -180,7 +180,8 @@ class AddressSpace:
         """
         engine = self._engine
         for page in self._touched:
-            self._memory.unmap(page, PAGE)
+            if self._memory.is_mapped(page):
+                self._memory.unmap(page, PAGE)
         self._touched.clear()
         self._most_touched = MAX_TOUCHED_PAGES
         for page, content in self._kept.items():

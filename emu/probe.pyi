@@ -196,10 +196,10 @@ class Executor:
         """What both callbacks are to be given as their user data."""
     @property
     def number(self) -> int:
-        """How many executions of the plan are over."""
+        """The number of the present execution, or of the next one."""
     @property
     def native(self) -> int:
-        """How many of them never stopped."""
+        """How many executions of the plan never stopped."""
     @property
     def reasons(self) -> int:
         """Why the last execution is a find: bits of `fuzzing.Reason`."""
@@ -221,8 +221,8 @@ class Executor:
         """Return what memory holds, None where not all of it is mapped; nothing is logged."""
     def write(self, address: int, data: bytes, /) -> bool:
         """Change memory, whatever its protection; False where not all of it is mapped."""
-    def start_log(self) -> None:
-        """Start to log what is read before it is written."""
+    def start_log(self, ignores_written: bool, /) -> None:
+        """Start to log what is read; with `ignores_written` only what nobody wrote since."""
     def take_log(self) -> list[tuple[int, int]]:
         """End the log; returns (address, size) of reads, a few more than once."""
     def prepare(
@@ -246,8 +246,10 @@ class Executor:
 
         `values`: what they hold in the parent, 64 bytes each; `pointers`: 32-bit addresses to try.
         """
-    def plan(self, seed: int, count: int, is_judged: bool = True, /) -> None:
-        """Plan `count` executions; nothing is taken note of those that are not judged."""
+    def plan(self, seed: int, first: int, count: int, is_judged: bool = True, /) -> None:
+        """Plan `count` executions, numbered from `first`; nothing is taken note of those that are not judged."""
+    def draw(self, seed: int, number: int, /) -> None:
+        """Change slots as the execution with this number does, and run nothing."""
     def run(self, deadline: float, /) -> int:
         """Go on until there is something to tell (EVENT_...); `deadline` is a time of `time.monotonic`."""
     def finish(self, outcome: int, /) -> bool:
