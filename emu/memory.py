@@ -212,10 +212,14 @@ class AddressSpace:
         return MemorySnapshot(dict(self._kept), list(self._initial))
 
     def start_from(self, snapshot: MemorySnapshot) -> None:
-        """Go back to a snapshot of a space with the same image; it becomes what `reset` goes back to."""
-        self.reset()
-        for page in self._kept.keys() - snapshot.pages.keys():
-            self._memory.unmap(page, PAGE)
+        """Let `reset` go back to a snapshot of a space with the same image.
+
+        Only pages that are in one and not in the other are mapped anew; contents change with the next `reset`.
+        """
+        for page in (*self._touched, *(self._kept.keys() - snapshot.pages.keys())):
+            if self._memory.is_mapped(page):
+                self._memory.unmap(page, PAGE)
+        self._touched.clear()
         for page in snapshot.pages.keys() - self._kept.keys():
             self._memory.map(page, PAGE, _RW)
         self._kept = dict(snapshot.pages)
@@ -230,11 +234,20 @@ class AddressSpace:
         )
 
     def keep(self) -> None:
-        """Make the present content of the image's writable pages and of touched ones what resets go back to."""
+        """Make the present content of the image's writable pages and of touched ones what resets go back to.
+
+        What has not changed stays the same object, so that snapshots share it.
+        """
         for page in (*self._kept, *self._touched):
-            self._kept[page] = bytes(self._engine.mem_read(page, PAGE))
+            content = bytes(self._engine.mem_read(page, PAGE))
+            if content != self._kept.get(page):
+                self._kept[page] = content
         self._touched.clear()
-        self._initial = [bytes(self._engine.mem_read(address, size)) for address, size, _ in self._writable]
+        content_now = (bytes(self._engine.mem_read(address, size)) for address, size, _ in self._writable)
+        self._initial = [
+            before if before == content else content
+            for before, content in itertools.zip_longest(self._initial, content_now)
+        ]
 
 
 def _pages(size: int) -> int:
