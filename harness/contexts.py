@@ -15,14 +15,33 @@ RUNAWAY = (Outcome.BUDGET, Outcome.OVERFLOW)
 """Runs that ended so say nothing of the frames that still stood: a loop or a recursion on invented memory."""
 
 
+MAX_STEPS = 8
+"""Steps that may come before a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call that the kernel makes before a run: what it leaves behind is what comes next starts from."""
+
+    root: Root
+    source: Input
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A run of the function at the RVA `caller`, in which another function is to be looked at."""
+    """A run of the function at the RVA `caller`, in which another function may be looked at."""
 
     caller: int
     way: Arguments | Root
     alignment: int
     source: Input
+    before: tuple[Step, ...] = ()
+    """What came before it; with nothing, the run starts from what bringing the driver up left behind."""
+
+
+def told_before(steps: Sequence[Step]) -> str:
+    """Return the roles of what came before a run, as the beginning of a text about it; empty when nothing did."""
+    return f"after {', '.join(step.root.role for step in steps)}: " if steps else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +56,16 @@ class Visit:
 
 
 def visits_of(
-    rva: int, address: int, variants: Sequence[tuple[Arguments | Root, int]], attempts: Sequence[Attempt]
+    rva: int,
+    address: int,
+    variants: Sequence[tuple[Arguments | Root, int]],
+    attempts: Sequence[Attempt],
+    before: tuple[Step, ...] = (),
 ) -> tuple[Visit, ...]:
-    """Return for each callee the visits of the deepest own and of the deepest depth; `address` is the caller's."""
+    """Return for each callee the visits of the deepest own and of the deepest depth; `address` is the caller's.
+
+    `before` is what came before all the attempts.
+    """
     best: dict[tuple[int, str], tuple[tuple[int, bool, int], Mark, Attempt]] = {}
     for attempt in attempts:
         ran_away = attempt.observation.outcome in RUNAWAY
@@ -52,7 +78,13 @@ def visits_of(
                 if known is None or rank > known[0]:
                     best[mark.function, kind] = (rank, mark, attempt)
     return tuple(
-        Visit(function, mark.own, mark.depth, mark.is_over, Context(rva, *variants[attempt.variant], attempt.source))
+        Visit(
+            function,
+            mark.own,
+            mark.depth,
+            mark.is_over,
+            Context(rva, *variants[attempt.variant], attempt.source, before),
+        )
         for (function, _), (_, mark, attempt) in best.items()
     )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -19,11 +18,12 @@ from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
 from stackemu.emu.tape import Tape
-from stackemu.harness.bring_up import BringUp, bring_up, entry_root
-from stackemu.harness.contexts import RUNAWAY, Context, Figures, Visit, visits_of
+from stackemu.harness.bring_up import BringUp, bring_up
+from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, told_before, visits_of
 from stackemu.harness.explore import Attempt, Explorer, OpenBranch
 from stackemu.harness.forced import ForcedRun, ForcedSearch
 from stackemu.harness.session import Driver
+from stackemu.harness.states import State, States
 from stackemu.harness.static.behind import CodeBehind
 from stackemu.harness.static.bounds import bounds_of
 from stackemu.harness.static.callgraph import CallGraph, RunFacts
@@ -140,6 +140,8 @@ class Task:
     """How far below a multiple of 64 ESP stands at the entry when callees realign the most; tried besides 0."""
     contexts: tuple[Context, ...] = ()
     """Runs of other functions to look at this one in; it is not run by itself then."""
+    before: tuple[Step, ...] = ()
+    """What comes before each of its runs."""
     beyond: Figures | None = None
     """What was measured, to force branches in `contexts` and see what more lies behind them."""
 
@@ -158,11 +160,13 @@ class Measurer:
             driver.image, driver.function_ranges(), self._model.pops_at_call, mode, driver.structures
         )
         self._inputs = default_inputs(settings.seed, settings.inputs)
-        self._fresh = self._machine.snapshot
+        fresh = State(self._machine.snapshot, ())
         self._behind: CodeBehind | None = None
         self.bring_up = BringUp.skipped(None)
         if settings.initialise:
             self.bring_up = bring_up(self._machine, driver.image, settings.seed)
+        initialised = State(self._machine.snapshot, self.bring_up.roots)
+        self._states = States(self._machine, driver.image, fresh, initialised)
 
     def measure(self, task: Task) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
@@ -179,9 +183,9 @@ class Measurer:
         realigning = [-residue % 64 for residue in residues(self._model.heights(address))]
         alignments = dict.fromkeys((*realigning, task.alignment))
         variants = [(way, alignment) for way in ways for alignment in alignments]
-        with self._from_the_start(ways):
-            explorer = self._explore(function.rva, variants)
-            open_branches = tuple(explorer.open_branches()) if task.explain else ()
+        self._states.enter(task.before, ways)
+        explorer = self._explore(function.rva, variants)
+        open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
         attempt = next(attempt for attempt in explorer.attempts if attempt.observation is best)
@@ -189,8 +193,8 @@ class Measurer:
             rva=function.rva,
             best=best,
             chain=self.chain(best),
-            witness=attempt.source.label,
-            context=Context(function.rva, *variants[attempt.variant], attempt.source),
+            witness=told_before(task.before) + attempt.source.label,
+            context=Context(function.rva, *variants[attempt.variant], attempt.source, task.before),
             own=own,
             runs=len(observations),
             reason=_reason(observations),
@@ -204,10 +208,12 @@ class Measurer:
             unmodelled=tuple(dict(_union(observation.unmodelled for observation in observations)).items()),
             endings=_endings(observations),
             open_branches=open_branches,
-            visits=visits_of(function.rva, address, variants, explorer.attempts),
+            visits=visits_of(function.rva, address, variants, explorer.attempts, task.before),
             calls=frozenset(self._machine.take_calls()),
             callbacks=frozenset().union(*(observation.callbacks for observation in observations)),
-            corpus=tuple(Context(function.rva, *variants[one.variant], one.source) for one in explorer.corpus),
+            corpus=tuple(
+                Context(function.rva, *variants[one.variant], one.source, task.before) for one in explorer.corpus
+            ),
         )
 
     def _in_contexts(self, task: Task) -> FunctionRuns:
@@ -241,8 +247,12 @@ class Measurer:
         """Repeat one run; the figures are those of the function at `rva`, whichever function the run calls.
 
         With `branches` forced it is another run, which measures nothing.
+
+        Raises:
+            BrokenSequenceError: the kernel would not come to the run's own call.
         """
-        with self._from_the_start((context.way,)), self._machine.forcing(branches):
+        self._states.enter(context.before, (context.way,))
+        with self._machine.forcing(branches):
             return self._machine.call(
                 context.caller,
                 context.source,
@@ -253,21 +263,29 @@ class Measurer:
             )
 
     def tape(self, context: Context) -> Tape:
-        """Repeat one run and write it down, so that it can be repeated elsewhere."""
-        with self._from_the_start((context.way,)):
-            return self._machine.tape(
-                context.caller,
-                context.source,
-                context.way,
-                alignment=context.alignment,
-                budget=self._settings.budget,
-            )
+        """Repeat one run and write it down, so that it can be repeated elsewhere; raises as `repeat` does."""
+        self._states.enter(context.before, (context.way,))
+        return self._machine.tape(
+            context.caller,
+            context.source,
+            context.way,
+            alignment=context.alignment,
+            budget=self._settings.budget,
+        )
+
+    def state_after(self, steps: tuple[Step, ...]) -> State:
+        """Return what steps leave behind: what later runs start from, and the roots that are registered by then.
+
+        Raises:
+            BrokenSequenceError: the kernel would not have made these calls.
+        """
+        return self._states.after(steps)
 
     def _label(self, context: Context) -> str:
         """Return a text that names the run of another function: its name, its role and its input."""
         name = self._name(self._driver.image.base + context.caller)
         role = f" as {context.way.role}" if isinstance(context.way, Root) else ""
-        return f"in {name}{role}: {context.source.label}"
+        return f"{told_before(context.before)}in {name}{role}: {context.source.label}"
 
     def kernel_name(self, address: int) -> str | None:
         """Return the name of the kernel function at an address, else None."""
@@ -294,19 +312,6 @@ class Measurer:
         explorer.try_all(self._inputs, len(variants))
         explorer.explore(self._settings.explored * (DEEP_FACTOR if is_root else 1))
         return explorer
-
-    @contextmanager
-    def _from_the_start(self, ways: Sequence[Arguments | Root]) -> Iterator[None]:
-        """Let DriverEntry start from the fresh image, not from what DriverEntry itself left behind."""
-        if ways != (entry_root(self._driver.image),):
-            yield
-            return
-        initialised = self._machine.snapshot
-        self._machine.start_from(self._fresh)
-        try:
-            yield
-        finally:
-            self._machine.start_from(initialised)
 
     def _restored(self, address: int) -> frozenset[str]:
         """Return the callee-saved registers that the function's code gives back."""

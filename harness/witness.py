@@ -13,7 +13,7 @@ from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import Arguments
 from stackemu.emu.symbols.function import Function
-from stackemu.harness.contexts import Context
+from stackemu.harness.contexts import MAX_STEPS, Context, Step
 from stackemu.harness.measure import FunctionRuns, RunSettings
 from stackemu.harness.session import Driver
 
@@ -65,6 +65,13 @@ class WitnessInput(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[WitnessOverride, ...]
 
 
+class WitnessStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that the kernel makes before the run."""
+
+    root: WitnessRoot
+    input: WitnessInput
+
+
 class Witness(msgspec.Struct, frozen=True, kw_only=True):
     """One run, and what it showed of the function at `rva`: bytes below its entry's ESP."""
 
@@ -83,6 +90,8 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     initialise: bool
     own: int
     depth: int
+    before: tuple[WitnessStep, ...] = ()
+    """What comes before the run, each from the state that the one before left; the figures are the run's alone."""
 
 
 def witness_of(driver: Driver, function: Function, runs: FunctionRuns, settings: RunSettings) -> Witness | None:
@@ -97,9 +106,7 @@ def witness_of(driver: Driver, function: Function, runs: FunctionRuns, settings:
         function=function.name,
         rva=function.rva,
         caller=context.caller,
-        root=WitnessRoot(rva=way.address - base, role=way.role, kind=way.kind, context=way.context)
-        if isinstance(way, Root)
-        else None,
+        root=_root(way, base) if isinstance(way, Root) else None,
         arguments=None if is_root else _arguments(way),
         alignment=context.alignment,
         input=_input(context.source),
@@ -108,7 +115,12 @@ def witness_of(driver: Driver, function: Function, runs: FunctionRuns, settings:
         initialise=settings.initialise,
         own=best.own,
         depth=best.depth,
+        before=tuple(WitnessStep(root=_root(step.root, base), input=_input(step.source)) for step in context.before),
     )
+
+
+def _root(root: Root, base: int) -> WitnessRoot:
+    return WitnessRoot(rva=root.address - base, role=root.role, kind=root.kind, context=root.context)
 
 
 def _arguments(way: Arguments | Root) -> WitnessArguments | None:
@@ -131,21 +143,31 @@ def context_of(witness: Witness, base: int) -> Context:
     """Return what repeats a witness's run in an image at `base`.
 
     Raises:
-        ValueError: the witness names a style or a place that does not exist.
+        ValueError: the witness names a style or a place that does not exist, or has too many steps.
     """
-    root, arguments = witness.root, witness.arguments
+    arguments = witness.arguments
     way: Arguments | Root = Arguments()
-    if root is not None:
-        way = Root(base + root.rva, root.role, root.kind, root.context)
+    if witness.root is not None:
+        way = _root_of(witness.root, base)
     elif arguments is not None:
         way = Arguments(arguments.stack, arguments.ecx, arguments.edx)
-    given = witness.input
+    if len(witness.before) > MAX_STEPS:
+        raise ValueError(f"{len(witness.before)} steps before the run, of at most {MAX_STEPS}")
+    before = tuple(Step(_root_of(step.root, base), _input_of(step.input)) for step in witness.before)
+    return Context(witness.caller, way, witness.alignment, _input_of(witness.input), before)
+
+
+def _root_of(root: WitnessRoot, base: int) -> Root:
+    return Root(base + root.rva, root.role, root.kind, root.context)
+
+
+def _input_of(given: WitnessInput) -> Input:
     try:
         style = Style[given.style.upper()]
     except KeyError as error:
         raise ValueError(f"{given.style} is no style of inputs") from error
     overrides = tuple(Override(Place(one.place), one.key, one.value, one.size) for one in given.overrides)
-    return Context(witness.caller, way, witness.alignment, Input(given.seed, style, given.succeed, overrides))
+    return Input(given.seed, style, given.succeed, overrides)
 
 
 def load_witness(path: Path) -> Witness:

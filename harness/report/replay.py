@@ -21,6 +21,7 @@ def to_text(replay: Replay, compared: Comparison | None) -> str:
     lines = [
         f"{printable(witness.function)}: depth {observation.depth}, own {observation.own}, "
         f"{observation.outcome.value}",
+        *(f"  after {printable(step.root.role)}" for step in witness.before),
         *(f"  {share:>6}  {printable(name)}" for name, share in replay.chain),
     ]
     if not replay.is_same:
@@ -46,6 +47,7 @@ def to_json(replay: Replay, compared: Comparison | None) -> bytes:
     """Return the same as JSON."""
     document: dict[str, object] = {
         "function": replay.witness.function,
+        "before": [step.root.role for step in replay.witness.before],
         "outcome": replay.observation.outcome.value,
         "own": replay.observation.own,
         "depth": replay.observation.depth,
