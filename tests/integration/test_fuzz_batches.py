@@ -1,11 +1,9 @@
-"""Batches on the sample drivers: every execution shows what a run of its own shows, whatever it asked of the kernel."""
+"""Batches on the sample drivers: every execution shows what a run of its own shows, kernel calls included."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-
-import pytest
 
 from stackemu.emu.batches import Find
 from stackemu.emu.fuzzing import FuzzMachine
@@ -61,3 +59,14 @@ def test_executions_of_functions_and_roots_agree_with_runs_of_their_own(sample: 
     assert 0 < native < sum(endings.values()), "some with and some without the kernel"
     assert endings[Outcome.RETURNED]
     assert endings[Outcome.FAULTED]
+
+
+def test_every_slot_is_changed_sooner_or_later_those_that_shape_the_request_too(ioctl: Path) -> None:
+    driver = open_driver(ioctl)
+    fuzzer, _, roots = _machines(driver)
+    root = next(root for root in roots if root.role == "IRP_MJ_DEVICE_CONTROL")
+    rva, source = root.address - driver.image.base, Input(1, Style.MIXED, None)
+    slots = fuzzer.learn(rva, source, root)
+    batch = fuzzer.batch(rva, source, root, slots, executions=1500)
+    changed = {(one.place, one.key) for find in batch.finds for one in find.source.overrides}
+    assert changed >= {(slot.place, slot.key) for slot in slots}
