@@ -53,7 +53,7 @@ class Heights:
     suspicions: int = 0
     """Registers restored from a slot that holds another register: a guess is likely wrong."""
     leaving: dict[int, State] = field(default_factory=dict)
-    """The state at each return, for the inlining of helpers."""
+    """The state at each return and tail jump."""
     callees: dict[int, Value] = field(default_factory=dict)
     """What an indirect call or tail jump goes to, where the data flow knows it."""
     passed: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -281,6 +281,7 @@ class HeightAnalysis:
             state.registers, state.slots = effect.state.registers, effect.state.slots
             if state.esp is None and before is not None:
                 self.heights.unknown_since.setdefault(instruction.address, "stack allocated by a run-time amount")
+            state.pushed = 0
         else:
             pops = effect.pops or 0
             if effect.guessed:
@@ -289,7 +290,8 @@ class HeightAnalysis:
                 state.registers[number] = None
             if before is not None:
                 self._semantics.set_esp(state, before + pops)
-        state.pushed = 0
+            if not pops:
+                state.pushed = 0  # rather arguments of this call that its caller removes later
         self.heights.esp_after_calls[instruction.address] = state.esp
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from stackemu.emu.code.flow import FlowTracer, FunctionCode
 from stackemu.emu.code.heights import HeightAnalysis, Heights
-from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.instruction import CALLEE_SAVED, EAX, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.state import CallEffect, State, Value
 from stackemu.emu.image import Image
 from stackemu.emu.kernel.exports import NEVER_RETURN, Api, find_api, kmdf_functions
@@ -361,15 +361,23 @@ class CodeModel:
 
 
 def _imbalance(heights: Heights) -> int:
-    """Return how much speaks against an interpretation; 0 when the stack is balanced everywhere."""
-    return len(heights.findings) + heights.suspicions + sum(offset != 0 for offset in heights.exits.values())
+    """Return how much speaks against an interpretation; 0 when the stack is balanced everywhere.
+
+    A frame that is left by EBP hides an imbalance, but its saved registers are then popped from wrong places.
+    """
+    lost = sum(
+        state.registers[number] != Value("entry", number)
+        for state in heights.leaving.values()
+        for number in CALLEE_SAVED
+    )
+    return len(heights.findings) + heights.suspicions + lost + sum(offset != 0 for offset in heights.exits.values())
 
 
 def _candidates(heights: Heights, site: int) -> list[int]:
     """Return what else the callee of a site may pop, the likeliest amounts first.
 
     Where the stack is off by some bytes at a return or where paths meet, as much more or less would mend it. A
-    register that comes back from another's slot only says that something is wrong.
+    register that does not come back from its own slot only says that something is wrong.
     """
     guess = heights.guesses[site]
     errors = {-offset for offset in heights.exits.values() if offset}

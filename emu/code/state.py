@@ -42,7 +42,7 @@ class State:
     registers: list[Value | None]
     slots: dict[int, Value]
     pushed: int = 0
-    """Bytes pushed since the last call: the likely arguments of the next one."""
+    """Bytes pushed that no call has taken yet: the likely arguments of the next one."""
 
     @classmethod
     def at_entry(cls) -> State:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from stackemu.emu.code.flow import FlowTracer, FunctionCode
-from stackemu.emu.code.instruction import Flow, Instruction
+from stackemu.emu.code.instruction import MAX_INSTRUCTION, Flow, Instruction, Mem
 from stackemu.emu.image import Image, Section
 from stackemu.emu.kernel.exports import NEVER_RETURN
 from stackemu.emu.symbols.function import Function, Kind, Source
@@ -89,19 +89,28 @@ class _Discovery:
         while progress:
             progress, waiting = False, []
             for rva in pending:
-                if image.is_code(rva) and not self._in_instruction(rva):
+                instruction = self._instruction_around(rva) if image.is_code(rva) else None
+                if image.is_code(rva) and instruction is None:
                     waiting.append(rva)
                     continue
-                target = (image.read_u32(rva) or 0) - image.base
+                pointer = image.read_u32(rva) or 0
+                target = pointer - image.base
                 progress = True
-                if image.is_code(target) and self._follows_padding(target):
+                is_data = instruction is not None and _accesses(instruction, pointer)
+                if image.is_code(target) and not is_data and self._follows_padding(target):
                     self._try_candidate(target, Source.CODE_POINTER)
             pending = waiting
 
-    def _in_instruction(self, rva: int) -> bool:
-        return any(self._image.base + rva - back in self._covered for back in range(1, 11)) and (
-            rva not in self._in_tables
-        )
+    def _instruction_around(self, rva: int) -> Instruction | None:
+        """Return the reached instruction that holds the pointer at `rva`, None where there is none."""
+        if rva in self._in_tables:
+            return None
+        address = self._image.base + rva
+        for start in range(address - 1, address - MAX_INSTRUCTION, -1):
+            instruction = self._tracer.instruction(start) if start in self._covered else None
+            if instruction is not None and address < instruction.end:
+                return instruction
+        return None
 
     # -- finding --
 
@@ -274,6 +283,13 @@ class _Discovery:
     def _never_returns(self, instruction: Instruction) -> bool:
         slot = instruction.slot
         return slot is not None and self._slots.get(slot) in NEVER_RETURN
+
+
+def _accesses(instruction: Instruction, address: int) -> bool:
+    """Return whether the instruction reads or writes what lies at `address`, such as a switch's table."""
+    return instruction.mnemonic != "lea" and any(
+        isinstance(operand, Mem) and operand.disp & 0xFFFFFFFF == address for operand in instruction.operands
+    )
 
 
 def _own_part(code: FunctionCode) -> Iterable[int]:

@@ -55,12 +55,15 @@ class _Walk:
     constants: tuple[int, ...] = ()
     """Constants pushed that are part of an SEH record, of a helper's arguments, or of neither."""
     written: frozenset[int] = frozenset()
+    """Registers that no longer hold what they held at the entry."""
     arguments: Reg | None = None
-    """What holds the arguments' address, in a frame that GCC realigns."""
+    """What holds the arguments' address, in a frame that GCC realigns, until it is saved."""
     branched: bool = False
 
     def next(self, instruction: Instruction) -> _Walk:
-        return replace(self, address=instruction.end, written=self.written | instruction.writes)
+        changed = frozenset() if _changes_nothing(instruction) else instruction.writes
+        arguments = None if self.arguments and self.arguments.number in changed else self.arguments
+        return replace(self, address=instruction.end, written=self.written | changed, arguments=arguments)
 
 
 def frame_of(code: FunctionCode, heights: Heights) -> Frame:
@@ -107,7 +110,7 @@ def _step(walk: _Walk, instruction: Instruction, code: FunctionCode, heights: He
         return None
     if ESP in instruction.writes:
         return _reserve(walk, after, instruction, code, heights)
-    if mnemonic == "lea" and instruction.operands[1] == _FIRST_ARGUMENT and not heights.esp_before[walk.address]:
+    if _takes_arguments(instruction) and heights.realigns and not heights.esp_before[walk.address]:
         destination = instruction.operands[0]
         return replace(after, arguments=destination if isinstance(destination, Reg) else None)
     if mnemonic == "mov" and _is_exception_list(instruction.operands[0]):
@@ -122,8 +125,10 @@ def _push(walk: _Walk, after: _Walk, instruction: Instruction, code: FunctionCod
     if before is None:
         return None
     slot = before - 4
-    if walk.arguments and operand in (walk.arguments, Mem(walk.arguments.number, None, 1, -4, "", 4)):
-        return replace(after, saved=walk.saved + 4)  # the way back to the arguments; a copy of the return address
+    if walk.arguments == operand:
+        return replace(after, saved=walk.saved + 4, arguments=None)  # the way back to the arguments
+    if walk.arguments and operand == Mem(walk.arguments.number, None, 1, -4, "", 4):
+        return replace(after, saved=walk.saved + 4)  # a copy of the return address
     if isinstance(operand, Reg) and operand.size == 4 and operand.number not in walk.written:
         if operand.number in CALLEE_SAVED:
             # A function that never returns gives nothing back, but its prologue is no other.
@@ -163,6 +168,8 @@ def _reserve(
 
 def _helper(walk: _Walk, after: _Walk, instruction: Instruction, heights: Heights) -> _Walk | None:
     """A call that leaves ESP lower than before: a stack probe, or a helper that builds this frame."""
+    if instruction.target == instruction.end:
+        return None  # `call $+5` only pushes where the code is, for the `pop` that follows
     before, behind = heights.esp_before.get(instruction.address), heights.esp_before.get(instruction.end)
     if before is None or behind is None or behind >= before:
         return None
@@ -244,6 +251,16 @@ def _straight_on(address: int, code: FunctionCode) -> Iterator[Instruction]:
             address = instruction.target
         else:
             return
+
+
+def _changes_nothing(instruction: Instruction) -> bool:
+    """Return whether the instruction is padding, such as the `mov edi, edi` of a hot-patch entry."""
+    return instruction.mnemonic == "mov" and instruction.operands[0] == instruction.operands[1]
+
+
+def _takes_arguments(instruction: Instruction) -> bool:
+    """Return whether the instruction loads the arguments' address, where ESP is what it was at the entry."""
+    return instruction.mnemonic == "lea" and instruction.operands[1] == _FIRST_ARGUMENT
 
 
 def _is_exception_list(operand: object) -> bool:

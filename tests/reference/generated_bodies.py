@@ -71,9 +71,12 @@ class Body(Calls):
             value = self.random.randrange(SMALL)
             writer.write(f"mov {register}, {value}" if value else f"xor {register}, {register}")
             self.registers[register] = Const(value)
-        for _ in range(self.random.choice((0, 1, 2, 3, 3, 4, 6))):
-            self._statement()
-        if self.pending and (self._uses_exit or not frame.keeps_arguments or writer.chance(0.5)):
+        statements = [self._statement] * self.random.choice((0, 1, 2, 3, 3, 4, 6))
+        if isinstance(frame, DynamicFrame):
+            statements.insert(self.random.randint(0, len(statements) // 2), self._allocate)
+        for statement in statements:
+            statement()
+        if self.pending and (self._uses_exit or not frame.keeps_arguments or writer.chance(0.2)):
             self.clean()
         if self.pending:
             self.feature("arguments-left")
@@ -92,7 +95,7 @@ class Body(Calls):
             if self.choices > 1:
                 shares[self._switch] = 2
             if isinstance(self.frame, DynamicFrame) and not self._nesting:
-                shares[self._allocate] = 1 if self.function.is_dynamic else 8
+                shares[self._allocate] = 1
         self.random.choices(list(shares), list(shares.values()))[0]()
 
     def _block(self) -> None:

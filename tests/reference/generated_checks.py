@@ -41,25 +41,7 @@ class Disagreement(NamedTuple):
     function: Generated
     figure: str
     expected: object
-    stackemu: object
-
-    @property
-    def explanation(self) -> str | None:
-        """Return which known mistake of stackemu this is, if any: each has a test of its own."""
-        for feature, (figures, mistake) in KNOWN.items():
-            if feature in self.function.features and self.figure in figures:
-                return mistake
-        return None
-
-
-FRAME = frozenset(("static locals", "static saved", "static frame"))
-KNOWN: Mapping[str, tuple[frozenset[str], str]] = {
-    "hot-patch": (FRAME, "`mov edi, edi` hides that EDI is saved"),
-    "push-here": (FRAME, "`call $+5` behind a prologue counts as locals"),
-    "realigned-ecx": (FRAME, "any push of ECX in a frame that GCC realigned counts as saved"),
-    "switch": (frozenset((INVENTED,)), "a jump table behind a return is taken for a function"),
-}
-"""Mistakes by the feature that functions have which show them, and the figures that they show in."""
+    seen: object
 
 
 @dataclass
@@ -77,11 +59,6 @@ class Report:
         self.runs += other.runs
         self.opinions += other.opinions
         self.disagreements += other.disagreements
-
-    @property
-    def unexplained(self) -> list[Disagreement]:
-        """Return the disagreements that no known mistake is behind."""
-        return [one for one in self.disagreements if one.explanation is None]
 
     @property
     def agreed(self) -> int:

@@ -23,8 +23,6 @@ class Frame:
     name: ClassVar[str]
     keeps_arguments: bool = False
     """Whether leaving it works with arguments still on the stack: ESP comes from a register."""
-    needs_plain_return: ClassVar[bool] = False
-    """Whether it only fits functions that pop nothing."""
 
     def __init__(self, generator: random.Random) -> None:
         """Choose the frame's registers and size."""
@@ -290,7 +288,6 @@ class GccAlignedFrame(EbpFrame):
     """GCC's realigned frame: the arguments' address in ECX, saved; a copy of the return address above EBP."""
 
     name = "realigned-ecx"
-    needs_plain_return = True
 
     def __init__(self, generator: random.Random) -> None:
         super().__init__(generator)

@@ -46,8 +46,6 @@ class Scope:
         self.random = generator
         kind: type[Frame] = generator.choices([one for one, _ in FRAMES], [share for _, share in FRAMES])[0]
         convention = generator.choice(("cdecl", "cdecl", "stdcall", "stdcall", "fastcall"))
-        if kind.needs_plain_return:
-            convention = "cdecl"
         words = generator.choice((0, 1, 1, 2, 2, 3, 4, 5)) or int(convention == "fastcall")
         self.function = Generated(f"f{len(program.functions)}", convention, words)
         self.writer = Writer(self.function, generator)

@@ -259,6 +259,36 @@ def test_the_hot_patch_entry_changes_nothing(frame: FrameOf) -> None:
     assert frame(listing) == Frame(locals=4, saved=4)
 
 
+def test_the_hot_patch_entry_leaves_edi_to_be_saved(frame: FrameOf) -> None:
+    listing = """
+    89ff    mov edi, edi
+    55      push ebp
+    89e5    mov ebp, esp
+    51      push ecx
+    57      push edi
+    56      push esi
+    8b7d08  mov edi, dword ptr [ebp + 8]
+    5e      pop esi
+    5f      pop edi
+    c9      leave
+    c3      ret
+    """
+    assert frame(listing) == Frame(locals=4, saved=12)
+
+
+def test_asking_where_the_code_is_reserves_nothing(frame: FrameOf) -> None:
+    # `call $+5` pushes its own address for the `pop` behind it.
+    listing = """
+    55          push ebp
+    89e5        mov ebp, esp
+    e800000000  call 5
+    58          pop eax
+    5d          pop ebp
+    c3          ret
+    """
+    assert frame(listing) == Frame(locals=0, saved=4)
+
+
 @pytest.mark.parametrize("locals_first", [True, False])
 def test_a_frame_without_frame_pointer(frame: FrameOf, locals_first: bool) -> None:
     reserve, release = "83ec20  sub esp, 0x20", "83c420  add esp, 0x20"

@@ -72,6 +72,36 @@ def test_gcc_realigns_through_ecx(make_driver: MakeDriver) -> None:
     assert frame(make_driver({"subject": subject})) == Frame(locals=36, saved=12)
 
 
+def test_the_arguments_address_is_saved_once(make_driver: MakeDriver) -> None:
+    # The second push of ECX passes it on.
+    subject = """
+    8d4c2404    lea ecx, [esp + 4]
+    83e4f0      and esp, 0xfffffff0
+    ff71fc      push dword ptr [ecx - 4]
+    55          push ebp
+    89e5        mov ebp, esp
+    51          push ecx
+    83ec24      sub esp, 0x24
+    51          push ecx
+    e8<callee>  call
+    8b4dfc      mov ecx, dword ptr [ebp - 4]
+    c9          leave
+    8d61fc      lea esp, [ecx - 4]
+    c3          ret
+    """
+    assert frame(make_driver({"subject": subject, "callee": "c20400  ret 4"})) == Frame(locals=36, saved=12)
+
+
+def test_the_arguments_address_is_passed_on_where_nothing_is_realigned(make_driver: MakeDriver) -> None:
+    subject = """
+    8d442404    lea eax, [esp + 4]
+    50          push eax
+    e8<callee>  call
+    c3          ret
+    """
+    assert frame(make_driver({"subject": subject, "callee": "c20400  ret 4"})) == Frame(locals=0, saved=0)
+
+
 def test_giving_all_back_is_no_realignment(make_driver: MakeDriver) -> None:
     subject = """
     83ec08  sub esp, 8
