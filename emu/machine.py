@@ -320,6 +320,11 @@ class Machine:
         """Return what runs start from."""
         return Snapshot(self._space.snapshot, self._kernel.snapshot)
 
+    @property
+    def pool_end(self) -> int:
+        """Return the address from where on runs are given pool memory: behind that of calls that were kept."""
+        return self._kernel.pool_end
+
     def start_from(self, snapshot: Snapshot) -> None:
         """Let later runs start from a snapshot of a machine with the same image."""
         self._space.start_from(snapshot.memory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
@@ -25,6 +25,9 @@ class Step:
 
     root: Root
     source: Input
+    pool: int | None = field(default=None, compare=False)
+    """Where pool memory began that the call was given when its input was found (`State.pool`), where that is known:
+    so that the input can be fitted to another state."""
 
 
 @dataclass(frozen=True, slots=True)

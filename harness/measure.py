@@ -160,13 +160,13 @@ class Measurer:
             driver.image, driver.function_ranges(), self._model.pops_at_call, mode, driver.structures
         )
         self._inputs = default_inputs(settings.seed, settings.inputs)
-        fresh = State(self._machine.snapshot, ())
+        fresh = State.of(self._machine, ())
         self._behind: CodeBehind | None = None
         self.bring_up = BringUp.skipped(None)
         if settings.initialise:
             self.bring_up = bring_up(self._machine, driver.image, settings.seed)
-        initialised = State(self._machine.snapshot, self.bring_up.roots)
-        self._states = States(self._machine, driver.image, fresh, initialised)
+        initialised = State.of(self._machine, self.bring_up.roots)
+        self.states = States(self._machine, driver.image, fresh, initialised)
 
     def measure(self, task: Task) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
@@ -183,7 +183,7 @@ class Measurer:
         realigning = [-residue % 64 for residue in residues(self._model.heights(address))]
         alignments = dict.fromkeys((*realigning, task.alignment))
         variants = [(way, alignment) for way in ways for alignment in alignments]
-        self._states.enter(task.before, ways)
+        self.states.enter(task.before, ways)
         explorer = self._explore(function.rva, variants)
         open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
@@ -251,7 +251,7 @@ class Measurer:
         Raises:
             BrokenSequenceError: the kernel would not come to the run's own call.
         """
-        self._states.enter(context.before, (context.way,))
+        self.states.enter(context.before, (context.way,))
         with self._machine.forcing(branches):
             return self._machine.call(
                 context.caller,
@@ -264,7 +264,7 @@ class Measurer:
 
     def tape(self, context: Context) -> Tape:
         """Repeat one run and write it down, so that it can be repeated elsewhere; raises as `repeat` does."""
-        self._states.enter(context.before, (context.way,))
+        self.states.enter(context.before, (context.way,))
         return self._machine.tape(
             context.caller,
             context.source,
@@ -273,13 +273,21 @@ class Measurer:
             budget=self._settings.budget,
         )
 
-    def state_after(self, steps: tuple[Step, ...]) -> State:
-        """Return what steps leave behind: what later runs start from, and the roots that are registered by then.
+    def step_of(self, context: Context) -> Step | None:
+        """Return a run as a step for others to come after, None for one that is not the kernel's to make."""
+        if not isinstance(context.way, Root):
+            return None
+        return Step(context.way, context.source, self.states.after(context.before).pool)
+
+    def context_behind(self, steps: Sequence[Step], last: Step) -> Context:
+        """Return `last` as the run that steps come before, all of them fitted to each other.
 
         Raises:
             BrokenSequenceError: the kernel would not have made these calls.
         """
-        return self._states.after(steps)
+        before = self.states.settled(steps)
+        fitted = self.states.fitted(before, last)
+        return Context(fitted.root.address - self._driver.image.base, fitted.root, 0, fitted.source, before)
 
     def _label(self, context: Context) -> str:
         """Return a text that names the run of another function: its name, its role and its input."""

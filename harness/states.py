@@ -7,12 +7,14 @@ registered by then, every step has to return, and what the kernel gives up a dev
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from stackemu.emu.errors import CheckFailedError
 from stackemu.emu.image import Image
+from stackemu.emu.inputs import Input, Override, Place
 from stackemu.emu.kernel.roots import Root
+from stackemu.emu.kernel.state import POOL_BASE, POOL_SIZE
 from stackemu.emu.machine import Arguments, Machine, Snapshot
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.bring_up import BUDGET, entry_root
@@ -34,6 +36,8 @@ MUST_SUCCEED = frozenset(
 """Roles after whose failure there is no device, instance or file for what would come next."""
 LAST = frozenset({"DriverUnload", "FilterUnloadCallback", "EvtDriverUnload"})
 """Roles after which the driver is no longer there."""
+POINTER = 4
+"""Bytes of an address."""
 _ERROR = 0x80000000
 
 
@@ -53,6 +57,13 @@ class State:
 
     snapshot: Snapshot
     roots: tuple[Root, ...]
+    pool: int
+    """The address from where on runs are given pool memory."""
+
+    @classmethod
+    def of(cls, machine: Machine, roots: tuple[Root, ...]) -> State:
+        """Return what a machine's runs start from."""
+        return cls(machine.snapshot, roots, machine.pool_end)
 
 
 class States:
@@ -87,7 +98,7 @@ class States:
             state = self._known[steps[:done]]
             self._known.move_to_end(steps[:done])
         else:
-            state = self._fresh if steps and steps[0].root == self._entry else self._initialised
+            state = self._first(steps[0].root if steps else None)
         for index in range(done, len(steps)):
             state = self._take(state, steps, index)
             self._remember(steps[: index + 1], state)
@@ -106,8 +117,40 @@ class States:
                     _check_call(state, steps, way)
         else:
             # DriverEntry starts from the fresh image, not from what DriverEntry itself left behind.
-            state = self._fresh if tuple(ways) == (self._entry,) else self._initialised
+            state = self._first(ways[0] if len(ways) == 1 else None)
         self._go_to(state)
+
+    def fitted(self, before: tuple[Step, ...], step: Step) -> Step:
+        """Return a step that was found in another state, changed so that it does the same behind `before`.
+
+        Addresses in its input are those of pool memory that it is given, and move with it; a root that the driver
+        registers anew in each state, with addresses of its own, is the one that is registered here.
+
+        Raises:
+            BrokenSequenceError: the kernel would not have made these calls.
+        """
+        state = self.after(before) if before else self._first(step.root)
+        root = step.root
+        if root not in state.roots:
+            same = (one for one in state.roots if _place(one) == _place(root))
+            root = next(same, root)
+        pool = state.pool if step.pool is None else step.pool
+        return Step(root, moved(step.source, pool, state.pool), state.pool)
+
+    def settled(self, steps: Iterable[Step]) -> tuple[Step, ...]:
+        """Return steps, some of which were found elsewhere, each fitted to the state that those before it leave.
+
+        Raises:
+            BrokenSequenceError: the kernel would not have made these calls.
+        """
+        done: tuple[Step, ...] = ()
+        for step in steps:
+            done = (*done, self.fitted(done, step))
+        return done
+
+    def _first(self, way: Arguments | Root | None) -> State:
+        """Return the state that a call starts from which nothing comes before."""
+        return self._fresh if way is not None and way == self._entry else self._initialised
 
     def _take(self, before: State, steps: tuple[Step, ...], index: int) -> State:
         """Take one step from the state before it."""
@@ -121,7 +164,7 @@ class States:
             raise BrokenSequenceError(index, step.root.role, why)
         roots = machine.collect_roots()
         machine.keep()
-        self._present = State(machine.snapshot, roots)
+        self._present = State.of(machine, roots)
         return self._present
 
     def _go_to(self, state: State) -> None:
@@ -135,6 +178,19 @@ class States:
             self._known.popitem(last=False)
 
 
+def moved(source: Input, pool: int, to: int) -> Input:
+    """Return an input for pool memory that begins at `to`, where that of `source` began at `pool`."""
+
+    def place(address: int) -> int:
+        return address + to - pool if pool <= address < POOL_BASE + POOL_SIZE else address
+
+    def override(one: Override) -> Override:
+        key = place(one.key) if one.place is Place.MEMORY else one.key
+        return replace(one, key=key, value=place(one.value) if one.size == POINTER else one.value)
+
+    return source if pool == to else replace(source, overrides=tuple(map(override, source.overrides)))
+
+
 def what_breaks(root: Root, observation: Observation) -> str | None:
     """Return why nothing can come after a call of `root` that ended so, None where something can.
 
@@ -146,6 +202,10 @@ def what_breaks(root: Root, observation: Observation) -> str | None:
     if root.role in MUST_SUCCEED and status >= _ERROR:
         return f"returned {status:#010x}"
     return None
+
+
+def _place(root: Root) -> tuple[int, str, str]:
+    return root.address, root.role, root.kind
 
 
 def _check_call(state: State, steps: tuple[Step, ...], root: Root) -> None:

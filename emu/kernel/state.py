@@ -106,6 +106,13 @@ class KernelState:
         """Return what `reset` goes back to."""
         return self._kept
 
+    @property
+    def pool_end(self) -> int:
+        """Return the address from where on runs are given pool memory that start from what `reset` goes back to."""
+        states: dict[type, object] = pickle.loads(self._kept)
+        pool = states.get(Pool)
+        return pool.next if isinstance(pool, Pool) else POOL_BASE
+
     def start_from(self, snapshot: bytes) -> None:
         """Make a snapshot what `reset` goes back to."""
         self._kept = snapshot
