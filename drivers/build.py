@@ -71,7 +71,7 @@ DRIVERS = (
         ("passthrough.c", "instance.c", "operations.c", "status.c", "names.c", "log.c"),
         ("fltmgr", "ntoskrnl"),
     ),
-    Driver("ioctl", ("ioctl.c", "queue.c", "control.c"), ("ntoskrnl",)),
+    Driver("ioctl", ("ioctl.c", "queue.c", "control.c", "format.c"), ("ntoskrnl",)),
     Driver(
         "echo",
         ("stub.c", "driver.c", "device.c", "queue.c", "control.c", "deferred.c"),

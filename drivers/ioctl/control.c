@@ -125,6 +125,9 @@ NTSTATUS NTAPI IoctlDeviceControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         }
         Status = STATUS_SUCCESS;
         break;
+    case IOCTL_SET_FORMAT:
+        Status = IoctlSetFormat(Extension, Irp->SystemBuffer, InputLength);
+        break;
     default:
         Status = STATUS_INVALID_DEVICE_REQUEST;
         break;

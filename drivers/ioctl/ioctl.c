@@ -94,7 +94,10 @@ NTSTATUS NTAPI IoctlCreateClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
 NTSTATUS NTAPI IoctlCleanup(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
-    IoctlCancelAll(DeviceObject->DeviceExtension, IoGetCurrentIrpStackLocation(Irp)->FileObject);
+    PIOCTL_EXTENSION Extension = DeviceObject->DeviceExtension;
+
+    Extension->Answer = NULL;
+    IoctlCancelAll(Extension, IoGetCurrentIrpStackLocation(Irp)->FileObject);
     return IoctlComplete(Irp, STATUS_SUCCESS, 0);
 }
 

@@ -4,11 +4,16 @@
 NTSTATUS NTAPI IoctlRead(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     PIOCTL_EXTENSION Extension = DeviceObject->DeviceExtension;
+    ULONG Length = IoGetCurrentIrpStackLocation(Irp)->Parameters.ReadWrite.Length;
+    PIOCTL_ANSWER Answer = Extension->Answer;
     LARGE_INTEGER Due;
     KIRQL Irql;
 
-    if (IoGetCurrentIrpStackLocation(Irp)->Parameters.ReadWrite.Length > IOCTL_STORE_SIZE) {
+    if (Length > IOCTL_STORE_SIZE) {
         return IoctlComplete(Irp, STATUS_INVALID_PARAMETER, 0);
+    }
+    if (Answer != NULL) {
+        return Answer(Extension, Irp, Length);
     }
     Irql = KfAcquireSpinLock(&Extension->Lock);
     (VOID)IoSetCancelRoutine(Irp, IoctlCancelRead);

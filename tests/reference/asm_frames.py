@@ -20,8 +20,9 @@ from assembly_text import Function, callee_pops, parse, undecorated
 from stack_paths import INDIRECT, own_use
 
 DRIVERS = Path(__file__).resolve().parents[2] / "drivers"
-DRIVER_INDIRECT = {"passthrough": {}, "ioctl": {}, "stackzoo": {INDIRECT: 8}}
-"""Every function pointer of the zoo is a ZOO_ROUTINE, __stdcall with two words; the others call none."""
+DRIVER_INDIRECT = {"passthrough": {}, "ioctl": {INDIRECT: 12}, "stackzoo": {INDIRECT: 8}}
+"""Bytes that callees behind pointers pop: every pointer of the zoo is a ZOO_ROUTINE (two words), that of ioctl a
+PIOCTL_ANSWER (three), all __stdcall; passthrough calls none."""
 
 
 class Reference(NamedTuple):
