@@ -303,7 +303,8 @@ def _replace(generator: random.Random, steps: _Steps, _roots: Sequence[Root], kn
 
 
 _Change = Callable[[random.Random, _Steps, Sequence[Root], Sequence[Step]], _Steps]
-_CHANGES: Sequence[_Change] = (_insert, _drop, _swap, _replace)
+_CHANGES: Sequence[_Change] = (_insert, _insert, _drop, _swap, _replace)
+"""Twice as many insertions as deletions, so that sequences grow."""
 
 
 def _with_input(generator: random.Random, root: Root, known: Sequence[Step]) -> Step:

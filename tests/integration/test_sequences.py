@@ -133,6 +133,16 @@ def test_functions_that_are_registered_on_the_way_may_be_called_then(
     assert {"timer DPC", "cancel routine"} <= {root.role for root in measurer.states.after((read,)).roots}
 
 
+def test_a_cancel_routine_is_given_the_request_that_waits(measurer: Measurer, roots: dict[str, Root]) -> None:
+    # IoctlCancelRead takes the read off the queue that IoctlCleanup would otherwise find and complete.
+    read, cleanup = (Step(roots[role], Input(0, Style.ZEROS, True)) for role in ("IRP_MJ_READ", "IRP_MJ_CLEANUP"))
+    routine = next(root for root in measurer.states.after((read,)).roots if root.role == "cancel routine")
+    sequences = ((), (read,), (read, Step(routine, read.source)))
+    contexts = [measurer.context_behind(before, cleanup) for before in sequences]
+    alone, waiting, cancelled = (measurer.repeat(one.caller, one).instructions for one in contexts)
+    assert alone == cancelled < waiting
+
+
 def test_a_sequence_can_begin_with_driver_entry(driver: Driver, measurer: Measurer, roots: dict[str, Root]) -> None:
     entry = Root(driver.image.base + (driver.image.entry or 0), "DriverEntry", "driver-entry")
     state = measurer.states.after((Step(entry, Input(0, Style.ZEROS, True)),))

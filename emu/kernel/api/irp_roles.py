@@ -12,7 +12,7 @@ from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.devices import Devices, own_device
 from stackemu.emu.kernel.api.irp_parameters import FILL, PREPARE
 from stackemu.emu.kernel.api.irp_request import Request
-from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, current_location, irp_size, new_irp
+from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, cancelable, current_location, irp_size, new_irp
 from stackemu.emu.kernel.api.irql import DISPATCH_LEVEL, PASSIVE_LEVEL, set_irql
 from stackemu.emu.kernel.call import Context
 from stackemu.emu.kernel.layouts import View, layout
@@ -145,10 +145,19 @@ def _completion(context: Context, root: Root) -> Words:
 
 
 def _cancel(context: Context, root: Root) -> Words:
-    """(DeviceObject, Irp), at DISPATCH_LEVEL with the cancel spin lock held."""
-    device = own_device(context, root.context[0])
-    irp = make_request(context, device, root.context[1])
-    current_location(context, irp)["Control"] |= SL_PENDING_RETURNED
+    """(DeviceObject, Irp), at DISPATCH_LEVEL with the cancel spin lock held.
+
+    The IRP is one that an earlier call left with this routine, where there is any.
+    """
+    held = [irp for irp in cancelable(context) if irp["CancelRoutine"] == root.address]
+    if held:
+        irp = pick(context, held, _ENTRIES_KEY)
+        irp["CancelRoutine"] = 0
+        device = own_device(context, current_location(context, irp)["DeviceObject"])
+    else:
+        device = own_device(context, root.context[0])
+        irp = make_request(context, device, root.context[1])
+        current_location(context, irp)["Control"] |= SL_PENDING_RETURNED
     irp["Cancel"] = 1
     irp["CancelIrql"] = PASSIVE_LEVEL
     set_irql(context, DISPATCH_LEVEL)

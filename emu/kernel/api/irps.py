@@ -375,19 +375,21 @@ def cancel(call: ApiCall, irp: View) -> bool:
 def cancel_root(context: Context, irp: View) -> None:
     """Remember an IRP's cancel routine as a function that the kernel may call."""
     location = current_location(context, irp)
-    context.root(
-        irp["CancelRoutine"], "cancel routine", "cancel", location["DeviceObject"], location["MajorFunction"]
-    )
+    device, major = location["DeviceObject"], location["MajorFunction"]
+    context.root(irp["CancelRoutine"], "cancel routine", "cancel", device, major)
+
+
+def cancelable(context: Context) -> list[View]:
+    """Return the IRPs that the driver holds with a cancel routine: it sets them by changing memory."""
+    irps = context.state(Irps)
+    held = (context.view("IRP", one) for one in irps.known if one not in irps.completed and is_irp(context, one))
+    return [irp for irp in held if _is_code(context, irp["CancelRoutine"])]
 
 
 def pending_roots(context: Context) -> None:
-    """Register the cancel routines of all IRPs that the driver holds: it sets them by changing memory."""
-    irps = context.state(Irps)
-    for address in irps.known:
-        if address not in irps.completed and is_irp(context, address):
-            irp = context.view("IRP", address)
-            if _is_code(context, irp["CancelRoutine"]):
-                cancel_root(context, irp)
+    """Register the cancel routines of all IRPs that the driver holds."""
+    for irp in cancelable(context):
+        cancel_root(context, irp)
 
 
 def _cancel(call: ApiCall) -> None:

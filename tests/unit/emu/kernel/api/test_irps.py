@@ -167,6 +167,17 @@ def test_a_cancel_routine_set_in_memory_is_a_root(kernel: Any) -> None:
     assert [(root.address, root.role) for root in kernel.roots] == [(CANCEL, "cancel routine")]
     device, cancelled = kernel.arguments(kernel.roots[0]).stack
     assert _view(kernel, "DEVICE_OBJECT", device)["Type"] == 3
+    assert cancelled == irp
+    assert (_view(kernel, "IRP", irp)["Cancel"], _view(kernel, "IRP", irp)["CancelRoutine"]) == (1, 0)
+
+
+def test_a_cancel_routine_whose_request_is_gone_is_given_another(kernel: Any) -> None:
+    irp = kernel.call("IoAllocateIrp", 1, 0)
+    _view(kernel, "IRP", irp)["CancelRoutine"] = CANCEL
+    kernel.call("IoReleaseCancelSpinLock", 0)
+    kernel.call("IoFreeIrp", irp)
+    cancelled = kernel.arguments(kernel.roots[0]).stack[1]
+    assert cancelled != irp
     assert _view(kernel, "IRP", cancelled)["Cancel"] == 1
 
 
