@@ -18,6 +18,7 @@ from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EBP, ESP, Flow, Instruction, Mem, Reg
 from stackemu.emu.code.scope_tables import HANDLER, SAVED_ESP
 from stackemu.emu.code.semantics import Semantics
+from stackemu.emu.code.stackeffect import given_back
 from stackemu.emu.code.state import CallEffect, State, Value
 
 MAX_LOWERED = 8
@@ -50,6 +51,8 @@ class Heights:
     """The largest M of `and esp, -M`, 0 when the function does not realign."""
     guesses: dict[int, int] = field(default_factory=dict)
     """Call sites whose callee nobody knows, and the bytes it is taken to pop."""
+    pushed: dict[int, int] = field(default_factory=dict)
+    """For the same call sites, the bytes that were pushed and that no call has taken yet."""
     suspicions: int = 0
     """Registers restored from a slot that holds another register: a guess is likely wrong."""
     leaving: dict[int, State] = field(default_factory=dict)
@@ -71,14 +74,15 @@ class HeightAnalysis:
         self,
         code: FunctionCode,
         residue: int,
-        call_effect: Callable[[Instruction, State], CallEffect],
+        call_effect: Callable[[Instruction, State, int], CallEffect],
         load: Callable[[Value, int], Value | None],
         callee: Callable[[Instruction, State], Value | None],
         entry_state: State | None = None,
         patience: int | None = None,
         observe: Callable[[State, Instruction], None] | None = None,
     ) -> None:
-        """`call_effect` says what a call does, `load` what the word at a known address off the stack holds.
+        """`call_effect` says what a call does, behind which the caller itself gives so many bytes back; `load` says
+        what the word at a known address off the stack holds.
 
         `callee` says what an indirect call or jump goes to.
 
@@ -263,6 +267,10 @@ class HeightAnalysis:
         self.heights.exits[instruction.address] = state.esp
         self.heights.leaving[instruction.address] = state.copy()
 
+    def _in_block(self, address: int) -> Instruction | None:
+        """Return the instruction at an address unless other paths lead to it as well."""
+        return None if address in self._code.leaders else self._code.instructions.get(address)
+
     def _call(self, state: State, instruction: Instruction) -> None:
         before = state.esp
         if before is not None:
@@ -272,7 +280,8 @@ class HeightAnalysis:
             return
         self._note_callee(state, instruction)
         self._note_passed(state, instruction)
-        effect = self._call_effect(instruction, state)
+        returned = given_back(self._in_block, instruction.end)
+        effect = self._call_effect(instruction, state, returned)
         if effect.lowest is not None:
             known = self.heights.helper_lowest.get(instruction.address, 0)
             self.heights.helper_lowest[instruction.address] = min(known, effect.lowest)
@@ -286,11 +295,12 @@ class HeightAnalysis:
             pops = effect.pops or 0
             if effect.guessed:
                 pops = self.heights.guesses.setdefault(instruction.address, pops)
+                self.heights.pushed.setdefault(instruction.address, state.pushed)
             for number in CALL_CLOBBERED:
                 state.registers[number] = None
             if before is not None:
                 self._semantics.set_esp(state, before + pops)
-            if not pops:
+            if not pops and not 0 < returned <= state.pushed:
                 state.pushed = 0  # rather arguments of this call that its caller removes later
         self.heights.esp_after_calls[instruction.address] = state.esp
 

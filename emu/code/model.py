@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from stackemu.emu.code.flow import FlowTracer, FunctionCode
 from stackemu.emu.code.heights import HeightAnalysis, Heights
-from stackemu.emu.code.instruction import CALLEE_SAVED, EAX, ESP, Flow, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.state import CallEffect, State, Value
+from stackemu.emu.code.unknown_callees import first_guess, settle
 from stackemu.emu.image import Image
 from stackemu.emu.kernel.exports import NEVER_RETURN, Api, find_api, kmdf_functions
 from stackemu.emu.kernel.kmdf import KmdfBinding, find_binding
@@ -19,12 +20,6 @@ MAX_HELPER = 64
 """A helper that builds its caller's frame has at most this many instructions."""
 MAX_CHAINED = 3
 """A helper may end in a jump to another one, so often at most."""
-MAX_TRIALS = 96
-"""How many assignments of popped bytes are tried for a function with calls that nobody knows,"""
-MAX_POPS = 128
-"""Bytes of arguments that a callee pops at most, where nobody knows it."""
-MAX_TRIED_INSTRUCTIONS = 20_000
-"""and how many instructions may be interpreted for that; four assignments are tried of every function."""
 MAX_DEPTH = 60
 """How deep the analysis of callees may nest."""
 MAX_POINTERS = 256
@@ -68,7 +63,7 @@ class CodeModel:
         self._returning: dict[int, bool] = {}
         self._under_way: set[int] = set()
         self._depth: list[int] = []
-        self._trial: dict[int, int] = {}
+        self._trial: Mapping[int, int] = {}
         """Popped bytes to try for calls of unknown functions, by call site."""
 
     def _bind_kmdf(self, binding: KmdfBinding | None) -> None:
@@ -117,7 +112,7 @@ class CodeModel:
         known = self._heights.get((address, residue))
         if known is None:
             self._under_way.add(address)
-            known = self._heights[address, residue] = self._settle_guesses(address, residue)
+            known = self._heights[address, residue] = self._interpret(address, residue)
             self._under_way.discard(address)
         return known
 
@@ -206,11 +201,11 @@ class CodeModel:
     def _is_function(self, address: int) -> bool:
         return address in self._start_set or self.image.is_code(address - self.image.base)
 
-    def _call_effect(self, instruction: Instruction, state: State) -> CallEffect:
-        """Return what a call does to its caller's stack."""
+    def _call_effect(self, instruction: Instruction, state: State, returned: int) -> CallEffect:
+        """Return what a call does to its caller's stack; the caller gives `returned` bytes back soon behind it."""
         target = instruction.target
         if target is not None:
-            return self._local_call(target, instruction, state)
+            return self._local_call(target, instruction, state, returned)
         callee = self._callee(instruction, state)
         if callee is not None and callee.kind == "api":
             name, api = self._apis[callee.n]
@@ -219,21 +214,14 @@ class CodeModel:
             if api is not None:
                 return CallEffect(api.pops)
         elif callee is not None and callee.kind == "const" and self.image.is_code(callee.n - self.image.base):
-            return self._local_call(callee.n, instruction, state)
-        return CallEffect(self._guess(instruction, state), guessed=True)
+            return self._local_call(callee.n, instruction, state, returned)
+        return CallEffect(self._guess(instruction, state, returned), guessed=True)
 
-    def _guess(self, instruction: Instruction, state: State) -> int:
+    def _guess(self, instruction: Instruction, state: State, returned: int) -> int:
         trial = self._trial.get(instruction.address)
         if trial is not None:
             return trial
-        return state.pushed or self._reserved_again(instruction.end)
-
-    def _reserved_again(self, address: int) -> int:
-        """Return what `sub esp, n` behind a call takes back of a frame that holds arguments as well as locals."""
-        behind = self._tracer.instruction(address)
-        if behind is None or behind.mnemonic != "sub" or behind.operands[0] != Reg(ESP, 4):
-            return 0
-        return _return_pops(behind)
+        return first_guess(self._tracer.instruction(instruction.end), state.pushed, returned)
 
     def _callee(self, instruction: Instruction, state: State) -> Value | None:
         """Return what an indirect call goes to, as far as the data flow knows."""
@@ -261,7 +249,7 @@ class CodeModel:
         index = self._slots.get(address, -1)
         return Value("api", index) if index >= 0 else None
 
-    def _local_call(self, target: int, instruction: Instruction, state: State) -> CallEffect:
+    def _local_call(self, target: int, instruction: Instruction, state: State, returned: int) -> CallEffect:
         if self.is_stack_probe(target):
             return _probe_effect(state)
         is_known = target not in self._under_way and len(self._under_way) < MAX_DEPTH
@@ -271,7 +259,7 @@ class CodeModel:
                 return inlined
         pops = self.pops(target)
         if pops is None and self.code(target).tail_jumps:
-            return CallEffect(self._guess(instruction, state), guessed=True)
+            return CallEffect(self._guess(instruction, state, returned), guessed=True)
         return CallEffect(pops or 0)
 
     def _is_helper(self, target: int, chained: int) -> bool:
@@ -305,7 +293,7 @@ class CodeModel:
             heights = HeightAnalysis(code, 0, self._call_effect, self._load, self._callee, inner).run()
             self._under_way.discard(target)
             lowest, registers = min(lowest, heights.lowest), registers or heights.registers_handler
-            if len(heights.leaving) != 1:
+            if len(heights.leaving) != 1 or len(heights.exits) != 1:
                 return None
             [(address, inner)] = heights.leaving.items()
             leaving = code.instructions[address]
@@ -332,61 +320,18 @@ class CodeModel:
             return self.pops(jump.target)
         return None
 
-    # -- calls of functions nobody knows --
-
-    def _settle_guesses(self, address: int, residue: int) -> Heights:
+    def _interpret(self, address: int, residue: int) -> Heights:
         """Interpret the function; where callees are unknown, choose the pops that leave its stack balanced."""
-        outer = self._trial
-        self._trial = {}
-        best = self._interpret(address, residue)
-        score = _imbalance(best)
-        trials = 0
-        most = min(MAX_TRIALS, max(4, MAX_TRIED_INSTRUCTIONS // (len(self.code(address).instructions) or 1)))
-        for site in list(best.guesses) if score else ():
-            for amount in _candidates(best, site):
-                if trials >= most or not score:
-                    break
-                trials += 1
-                self._trial = {**best.guesses, site: amount}
-                heights = self._interpret(address, residue, score)
-                if _imbalance(heights) < score:
-                    best, score = heights, _imbalance(heights)
-        self._trial = outer
-        return best
-
-    def _interpret(self, address: int, residue: int, patience: int | None = None) -> Heights:
         code = self.code(address)
-        analysis = HeightAnalysis(code, residue, self._call_effect, self._load, self._callee, patience=patience)
-        return analysis.run()
 
+        def interpret(pops: Mapping[int, int], patience: int | None) -> Heights:
+            outer, self._trial = self._trial, pops
+            analysis = HeightAnalysis(code, residue, self._call_effect, self._load, self._callee, patience=patience)
+            heights = analysis.run()
+            self._trial = outer
+            return heights
 
-def _imbalance(heights: Heights) -> int:
-    """Return how much speaks against an interpretation; 0 when the stack is balanced everywhere.
-
-    A frame that is left by EBP hides an imbalance, but its saved registers are then popped from wrong places.
-    """
-    lost = sum(
-        state.registers[number] != Value("entry", number)
-        for state in heights.leaving.values()
-        for number in CALLEE_SAVED
-    )
-    return len(heights.findings) + heights.suspicions + lost + sum(offset != 0 for offset in heights.exits.values())
-
-
-def _candidates(heights: Heights, site: int) -> list[int]:
-    """Return what else the callee of a site may pop, the likeliest amounts first.
-
-    Where the stack is off by some bytes at a return or where paths meet, as much more or less would mend it. A
-    register that does not come back from its own slot only says that something is wrong.
-    """
-    guess = heights.guesses[site]
-    errors = {-offset for offset in heights.exits.values() if offset}
-    errors |= {sign * difference for difference in heights.disagreements for sign in (1, -1)}
-    likely = sorted({guess + error for error in errors}, key=lambda amount: abs(amount - guess))
-    amounts = [amount for amount in likely if 0 <= amount <= MAX_POPS and amount % 4 == 0]
-    if heights.suspicions or not errors:
-        amounts += [0, *range(4, max(guess, 24) + 4, 4)]
-    return [amount for amount in dict.fromkeys(amounts) if amount != guess]
+        return settle(interpret, len(code.instructions))
 
 
 def _probe_effect(state: State) -> CallEffect:

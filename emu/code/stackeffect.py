@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from stackemu.emu.code.instruction import ESP, Imm, Instruction, Mem, Reg
+from stackemu.emu.code.instruction import ECX, EDX, ESP, Flow, Imm, Instruction, Mem, Reg
+
+Decode = Callable[[int], Instruction | None]
+"""Returns the instruction at an address, None where there is none."""
+MAX_CLEANUP = 4
+"""Behind a call, what its caller gives back is looked for in at most this many instructions."""
 
 
 class StackEffect(NamedTuple):
@@ -30,6 +36,9 @@ _FIXED = {
     "popf": 2,
 }
 _RETURN_BASE = {"ret": 4, "retf": 8}
+_CLEANUPS = frozenset({"add", "lea", "sub"})
+_DISCARDS = frozenset({Reg(ECX, 4), Reg(EDX, 4)})
+"""What a caller pops arguments into to be rid of them."""
 
 
 def stack_effect(instruction: Instruction) -> StackEffect:
@@ -58,6 +67,24 @@ def stack_effect(instruction: Instruction) -> StackEffect:
     if ESP not in instruction.writes:
         return _NONE
     return _explicit(instruction)
+
+
+def given_back(decode: Decode, address: int) -> int:
+    """Return the bytes that a caller takes off the stack soon behind an address: by `add esp, n`, or by pops."""
+    total = 0
+    for _ in range(MAX_CLEANUP):
+        instruction = decode(address)
+        if instruction is None or instruction.flow is not Flow.NEXT:
+            break
+        delta = stack_effect(instruction).delta
+        if instruction.mnemonic in _CLEANUPS and delta:
+            return total + max(0, delta)
+        if instruction.mnemonic == "pop" and instruction.operands[0] in _DISCARDS:
+            total += 4
+        elif delta != 0 or total:
+            break
+        address = instruction.end
+    return total
 
 
 def _explicit(instruction: Instruction) -> StackEffect:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from generated_frames import PUSHED_LOCALS, AllRegistersFrame, FpoFrame, GccAlignedFrame
-from generated_scope import SMALL, STACK, WORK, Scope
+from generated_scope import SMALL, STACK, WORK, Scope, address
 from generated_truth import POINTER, Choice, Chosen, Const, Generated, Node, Operand
 
 ROOM = 700
@@ -19,6 +19,8 @@ class Calls(Scope):
 
     _stores = False
     """Whether the arguments of the call that is being written are stored, not pushed."""
+    _may_have_taken = False
+    """Whether a call in between, by its looks, may have been passed those that were pushed before it."""
 
     def call(self) -> None:
         """Call an earlier function; where the caller cleans up, that may come later."""
@@ -31,7 +33,7 @@ class Calls(Scope):
             return
         operands = self._pass(callee)
         self._transfer(callee, (*self._load(callee.in_registers), *operands))
-        self._stores = False
+        self._stores = self._may_have_taken = False
         if self.pending and self.writer.chance(0.5):
             self.clean()
 
@@ -128,6 +130,7 @@ class Calls(Scope):
             self.writer.push(text)
             operands.insert(0, operand)
         self._transfer(callee, (*self._load(callee.in_registers), *operands))
+        self._may_have_taken = self._may_have_taken or not operands
         self.clean()
         self.pending = outer
         self.feature("nested-call")
@@ -170,6 +173,8 @@ class Calls(Scope):
         elif way == "memory" and self._can_be_inferred(callee):
             writer.call(f"*p_{callee.name}", callee, operands)
             self.pending += self._left_by(callee)
+            if writer.chance(0.3):
+                writer.write(f"mov {address(self.program.new_global(0))}, eax")
             self.clean()
             self.function.calls_pointers = True
             self.feature("call-memory")
@@ -191,11 +196,11 @@ class Calls(Scope):
     def _can_be_inferred(self, callee: Generated) -> bool:
         """Return whether the code around a call through memory tells what the callee pops.
 
-        Where the frame is left by ESP alone, the balance tells. Elsewhere the callee pops what was pushed.
+        Where the frame is left by ESP alone, the balance tells. Elsewhere what was pushed and given back does.
         """
         pushed = self.writer.height.below - self.base.below
         if self.pending or self._stores or pushed != 4 * callee.stack_words:
             return False
         if isinstance(self.frame, FpoFrame):
             return not isinstance(self.frame, AllRegistersFrame)
-        return 0 < pushed == callee.pops and not isinstance(self.frame, GccAlignedFrame)
+        return pushed > 0 and not self._may_have_taken and not isinstance(self.frame, GccAlignedFrame)

@@ -50,6 +50,11 @@ ALLOCA = """
 5d      pop ebp
 c3      ret
 """
+FREE_ALLOCA = """
+29c4    sub esp, eax
+01c4    add esp, eax
+c3      ret
+"""
 # The second function of a driver lies 0x100 behind the first: a5de1100.
 THROUGH_EAX = """
 b80011dea5  mov eax, 0xa5de1100
@@ -109,6 +114,17 @@ def test_a_frame_deeper_than_its_calls_is_the_bound(make_driver: MakeDriver) -> 
 def test_a_tail_call_takes_its_callers_place(make_driver: MakeDriver) -> None:
     driver = make_driver({"first": "e9<leaf>  jmp\n", "leaf": LEAF})
     assert bound_of(driver, "first") == (64, [("first", 0), ("leaf", 64)], ())
+
+
+def test_a_callee_may_go_on_in_another_function_by_a_branch(make_driver: MakeDriver) -> None:
+    # Where ESP stands at the end of what it goes on in is not known, as with a helper that removes a frame.
+    branches = """
+    85c0          test eax, eax
+    0f84f8000000  je
+    c3            ret
+    """
+    driver = make_driver({"outer": calling("branches"), "branches": branches, "alloca": FREE_ALLOCA})
+    assert bound_of(driver, "outer")[2] == ("bound: alloca: stack allocated by a run-time amount at 0xa5de1200",)
 
 
 def test_what_a_callee_realigns_depends_on_where_its_caller_stands(make_driver: MakeDriver) -> None:
