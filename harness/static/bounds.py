@@ -193,7 +193,12 @@ class Bounds:
     ) -> Iterator[tuple[Step, Bound | None]]:
         """Yield what each callee of a site makes of the depth: the step to it, and its own bound."""
         if site.is_helper:
-            yield Step(0, None), Bound(-heights.helper_lowest[site.address])
+            lowest = -heights.helper_lowest[site.address]
+            yield Step(0, None), Bound(lowest)
+            for edge in site.edges:
+                if edge.callee not in left_out:
+                    bound, at = self.worst(edge.callee)
+                    yield Step(lowest, edge.callee, at), bound
             return
         before = heights.esp_before.get(site.address)
         if before is None:

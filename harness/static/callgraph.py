@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stackemu.emu.code.instruction import Flow, Imm, Instruction, Mem
-from stackemu.emu.code.model import CodeModel
+from stackemu.emu.code.model import MAX_CHAINED, CodeModel
 from stackemu.emu.kernel.calls_back import CALLS_BACK
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.symbols.function import Function, Kind
@@ -55,7 +55,8 @@ class Site:
     kernel_function: str | None = None
     """The name of the import that is called."""
     is_helper: bool = False
-    """Whether it calls a helper that builds or removes the frame, whose stack the data flow knows."""
+    """Whether it calls a helper that builds or removes the frame, whose own stack the data flow knows; `edges` are
+    what the helper calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class CallGraph:
         """Return the call sites and tail jumps of the function at `address`, in the order of their addresses."""
         known = self._sites.get(address)
         if known is None:
+            self._sites[address] = ()  # while they are being found, for helpers that call each other
             known = self._sites[address] = tuple(self._find(address))
         return known
 
@@ -107,7 +109,9 @@ class CallGraph:
         code, heights = self.model.code(function), self.model.heights(function)
         for call in sorted(code.calls):
             if call.address in heights.helper_lowest:
-                yield Site(call.address, is_tail=False, is_helper=True)
+                yield Site(
+                    call.address, is_tail=False, edges=tuple(self._through_helper(function, call)), is_helper=True
+                )
             elif call.address in heights.esp_before and call.target != call.end:
                 yield self._site(function, call, is_tail=False)
         for jump in sorted(code.tail_jumps):
@@ -131,6 +135,20 @@ class CallGraph:
         for callee in sorted(self._seen.get(instruction.end, ())):
             edges[callee] = Edge(callee, How.SEEN)
         return Site(at, is_tail, tuple(edges.values()), pops)
+
+    def _through_helper(self, function: int, call: Instruction) -> Iterator[Edge]:
+        """Yield what a helper, and the one that it ends in a jump to, calls itself, from where it goes deepest."""
+        heights = self.model.heights(function)
+        callee = heights.callees.get(call.address)
+        helper = call.target if callee is None else callee.n
+        below = (heights.esp_before[call.address] or 0) - 4 - heights.helper_lowest[call.address]
+        for _ in range(MAX_CHAINED):
+            if helper is None:
+                return
+            for site in self.sites(helper):
+                if not site.is_tail:
+                    yield from (replace(edge, below=below) for edge in site.edges)
+            helper = next((jump.target for jump in self.model.code(helper).tail_jumps), None)
 
     def _kernel_function(self, function: int, instruction: Instruction) -> str | None:
         name = self.model.import_name(instruction)

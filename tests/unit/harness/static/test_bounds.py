@@ -127,6 +127,28 @@ def test_a_callee_may_go_on_in_another_function_by_a_branch(make_driver: MakeDri
     assert bound_of(driver, "outer")[2] == ("bound: alloca: stack allocated by a run-time amount at 0xa5de1200",)
 
 
+def test_what_a_helper_calls_stands_on_its_callers_frame(make_driver: MakeDriver) -> None:
+    # As __SEH_epilog4_GS, which has the cookie checked and ends in a jump to __SEH_epilog4. The leaf's entry lies
+    # below EBP and 16 bytes of the caller's, and two return addresses.
+    outer = """
+    55             push ebp
+    89e5           mov ebp, esp
+    83ec10         sub esp, 0x10
+    e8<epilogue>   call
+    c3             ret
+    """
+    remove = """
+    59    pop ecx
+    89ec  mov esp, ebp
+    5d    pop ebp
+    51    push ecx
+    c3    ret
+    """
+    checked = "e8<leaf>  call\ne9<remove>  jmp\n"
+    driver = make_driver({"outer": outer, "epilogue": checked, "remove": remove, "leaf": LEAF})
+    assert bound_of(driver, "outer") == (20 + 4 + 4 + 64, [("outer", 28), ("leaf", 64)], ())
+
+
 def test_what_a_callee_realigns_depends_on_where_its_caller_stands(make_driver: MakeDriver) -> None:
     # The callee's entry is 8 below E; its push 12. From there to a multiple of 8 is 4 bytes when E is one.
     driver = make_driver({"outer": calling("aligned"), "aligned": REALIGNED})
