@@ -66,6 +66,14 @@ class Frame:
         """Return how many words of locals lie at ESP behind the prologue, for GCC to store arguments in."""
         return 0
 
+    def _save(self, writer: Writer) -> None:
+        for register in self.saved:
+            writer.push(register)
+
+    def _restore(self, writer: Writer) -> None:
+        for register in reversed(self.saved):
+            writer.pop(register)
+
     def _state(self, writer: Writer, locals_: int | None, saved: int | None, frame: int | None = None) -> None:
         function = writer.function
         function.locals, function.saved = locals_, saved
@@ -140,14 +148,6 @@ class EbpFrame(Frame):
     @property
     def area(self) -> int:
         return self.size // 4 if self.saves_first or not self.saved else 0
-
-    def _save(self, writer: Writer) -> None:
-        for register in self.saved:
-            writer.push(register)
-
-    def _restore(self, writer: Writer) -> None:
-        for register in reversed(self.saved):
-            writer.pop(register)
 
     def early(self, writer: Writer) -> None:
         writer.pop("ebp")
@@ -350,15 +350,10 @@ class FpoFrame(Frame):
     def area(self) -> int:
         return self.size // 4 if self.saves_first or not self.saved else 0
 
-    def _save(self, writer: Writer) -> None:
-        for register in self.saved:
-            writer.push(register)
-
     def epilogue(self, writer: Writer) -> None:
         if self.saves_first:
             release(writer, self.size)
-        for register in reversed(self.saved):
-            writer.pop(register)
+        self._restore(writer)
         if not self.saves_first:
             release(writer, self.size)
 
