@@ -10,6 +10,7 @@ from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.origin import Origin
+from stackemu.emu.code.origin_state import OriginState
 from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
@@ -108,8 +109,14 @@ class Explorer:
 
     def _decisions(self, recording: Recording, wanted: Callable[[int], bool]) -> Iterator[Decision]:
         entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
-        tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
+        state = OriginState(recording.read, self._is_constant, entry_esp, KPCR_ADDRESS)
+        tracer = OriginTracer(self._model.instruction, self._table_at, state)
         return tracer.decisions(recording.steps, recording.events, wanted)
+
+    def _is_constant(self, address: int) -> bool:
+        """Return whether an address lies in the image where the driver cannot write."""
+        section = self._model.image.section_at(address - self._model.image.base)
+        return section is not None and not section.writable
 
     def _table_at(self, address: int) -> Sequence[int]:
         for table, count in self._code.tables:
@@ -196,9 +203,10 @@ def _wait(origin: Origin, value: int, recording: Recording) -> str:
         return f"{origin.size} bytes at {origin.key:#010x} being {value:#x}"
     if origin.kind == "register":
         return f"{REGISTER_NAMES[origin.key].upper()} at entry being {value:#x}"
-    ordinal = origin.key if origin.kind == "api" else origin.key // 8
+    ordinal = origin.key // 8 if origin.kind == "drawn" else origin.key
     name = next((event.name for event in recording.events if event.ordinal == ordinal), "a kernel function")
-    return f"{name} answering {value:#x}"
+    verb = "writing" if origin.kind == "kernel" else "answering"
+    return f"{name} {verb} {value:#x}"
 
 
 def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
@@ -232,6 +240,9 @@ def _changes(origin: Origin, value: int) -> Iterator[tuple[Override, ...]]:
             yield (Override(Place.ARGUMENT, _ARGUMENTS[key], value),)
         elif key in _REGISTERS:
             yield (Override(Place.REGISTER, _REGISTERS[key], value),)
+    elif origin.kind == "kernel":
+        for outcome in (0, 1):
+            yield (Override(Place.OUTCOME, key, outcome),)
     else:
         if value & _STATUS_ERROR == _STATUS_ERROR:
             yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
