@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
@@ -17,11 +19,16 @@ from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Recording
 from stackemu.emu.observation import Observation
 from stackemu.emu.processor import KPCR_ADDRESS
+from stackemu.harness.paths import BlockGraph
 
 MAX_RECORDINGS = 40
 """Runs of one function that are followed instruction by instruction."""
 MAX_DEEP_RECORDINGS = 60
 """The same for a function whose callees are explored with it."""
+MAX_DETOURS = 6
+"""Runs that are followed to lead one that missed its goal back to it."""
+MAX_DETOUR_ATTEMPTS = 12
+"""Inputs that are tried for that."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""
 _STATUS_ERROR = 3 << 30
@@ -37,6 +44,15 @@ class Attempt:
     variant: int
     """Which of the function's argument lists and entry alignments it was called with."""
     observation: Observation
+
+
+class _Goal(NamedTuple):
+    """A transfer at `address` that was to go to `target`, and the attempts that were to make it."""
+
+    address: int
+    target: int
+    attempts: tuple[tuple[Attempt, Place, int], ...]
+    """The likeliest first, each with the place and the key of the override that was to do it."""
 
 
 class Explorer:
@@ -59,6 +75,8 @@ class Explorer:
         self._is_deep = is_deep
         self._tried: set[tuple[int, tuple[Override, ...]]] = set()
         self._queue: deque[Attempt] = deque()
+        self._missed: deque[_Goal] = deque()
+        self._graph = BlockGraph(self._code)
         self.attempts: list[Attempt] = []
         self.seen: set[int] = set()
         """Leaders of the function's blocks that ran."""
@@ -79,19 +97,63 @@ class Explorer:
     def explore(self, limit: int) -> None:
         """Try up to `limit` inputs that were worked out from branches."""
         last = len(self.attempts) + limit
-        recordings = 0
         most = MAX_DEEP_RECORDINGS if self._is_deep else MAX_RECORDINGS
-        while self._queue and recordings < most and (self._is_deep or not self.is_complete):
-            attempt = self._next()
-            recording = self._record(attempt.source, attempt.variant)
-            recordings += 1
-            for decision in self._open_decisions(recording):
+        for _ in range(most):
+            if len(self.attempts) >= last or (self.is_complete and not self._is_deep):
+                return
+            if self._queue:
+                self._turn_open_branches(self._next(), last)
+            elif self._missed:
+                self._lead_back(self._missed.popleft(), last)
+            else:
+                return
+
+    def _turn_open_branches(self, attempt: Attempt, last: int) -> None:
+        """Try what leads from the branches of a run to blocks not seen."""
+        for decision in self._open_decisions(self._record(attempt.source, attempt.variant)):
+            missed = []
+            for overrides in _overrides(decision):
+                if len(self.attempts) >= last:
+                    return
+                if self._is_seen(decision.target):
+                    break
+                tried = self._vary(attempt, overrides)
+                if tried is not None:
+                    missed.append((tried, overrides[-1].place, overrides[-1].key))
+            if missed and not self._is_seen(decision.target):
+                self._missed.append(_Goal(decision.address, decision.target, tuple(missed)))
+
+    def _lead_back(self, goal: _Goal, last: int) -> None:
+        """Turn the branches at which runs left the way to the transfer that they were to turn."""
+        distances = self._graph.distances_to(goal.address)
+        if not distances:
+            return
+        far = len(self._code.leaders)
+
+        def is_nearer(follower: int, other: int) -> bool:
+            return other == goal.target or distances.get(other, far) < distances.get(follower, far)
+
+        last = min(last, len(self.attempts) + MAX_DETOUR_ATTEMPTS)
+        pending = list(reversed(goal.attempts))
+        for _ in range(MAX_DETOURS):
+            if not pending:
+                return
+            attempt, place, key = pending.pop()
+            found = list(self._decisions(self._record(attempt.source, attempt.variant), is_nearer))
+            for decision in found:
                 for overrides in _overrides(decision):
-                    if len(self.attempts) >= last:
+                    # What was changed to turn the goal's own branch has to stay.
+                    if decision.target != goal.target and (overrides[-1].place, overrides[-1].key) == (place, key):
+                        continue
+                    if len(self.attempts) >= last or self._is_seen(goal.target):
                         return
-                    if decision.target in self.seen or decision.target in self._blocks:
+                    tried = self._vary(attempt, overrides)
+                    if tried is not None:
+                        pending.append((tried, place, key))
                         break
-                    self._vary(attempt, overrides)
+
+    def _is_seen(self, target: int) -> bool:
+        return target in self.seen or target in self._blocks
 
     def _next(self) -> Attempt:
         """Take an attempt to follow: the first, or the deepest of those whose callees count as well."""
@@ -103,11 +165,11 @@ class Explorer:
 
     def _open_decisions(self, recording: Recording) -> list[Decision]:
         """Return the transfers that could have led to blocks not seen, each place once."""
-        found = self._decisions(recording, lambda target: target not in self.seen and target not in self._blocks)
+        found = self._decisions(recording, lambda _follower, target: not self._is_seen(target))
         # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
         return sorted((one for one in found if one.origins), key=lambda one: one.target not in self._code.leaders)
 
-    def _decisions(self, recording: Recording, wanted: Callable[[int], bool]) -> Iterator[Decision]:
+    def _decisions(self, recording: Recording, wanted: Callable[[int, int], bool]) -> Iterator[Decision]:
         entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
         state = OriginState(recording.read, self._is_constant, entry_esp, KPCR_ADDRESS)
         tracer = OriginTracer(self._model.instruction, self._table_at, state)
@@ -124,17 +186,18 @@ class Explorer:
                 return self._model.words(table, count)
         return self._model.code_pointers(address)
 
-    def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> None:
+    def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> Attempt | None:
+        """Try a changed input; None when it was tried before or has too many changes."""
         source = attempt.source
         for override in overrides:
             source = source.with_override(override)
         key = (attempt.variant, source.overrides)
         if key in self._tried or len(source.overrides) > MAX_OVERRIDES:
-            return
+            return None
         self._tried.add(key)
-        self._attempt(source, attempt.variant)
+        return self._attempt(source, attempt.variant)
 
-    def _attempt(self, source: Input, variant: int) -> None:
+    def _attempt(self, source: Input, variant: int) -> Attempt:
         observation = self._run(source, variant)
         attempt = Attempt(source, variant, observation)
         self.attempts.append(attempt)
@@ -144,6 +207,7 @@ class Explorer:
             self._queue.append(attempt)
             self.seen |= leaders
             self._blocks |= blocks
+        return attempt
 
     def open_branches(self) -> Iterator[OpenBranch]:
         """Yield each transfer from code that ran to a block that never did, with what it waits for."""
@@ -152,35 +216,23 @@ class Explorer:
             if attempt is None:
                 continue
             recording = self._record(attempt.source, attempt.variant)
-            decisions = self._decisions(recording, target.__eq__)
-            places = [place for one in decisions if one.address == address for place in one.origins]
+            found = self._decisions(recording, functools.partial(_is, target))
+            places = [place for one in found if one.address == address for place in one.origins]
             yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
 
     def _frontier(self) -> Iterator[tuple[int, int]]:
         """Yield (address of the transfer, leader never seen) for blocks that follow a block that ran."""
         ran = leaders_of(self._code, self._blocks)
-        ends = {at for leader in ran for at in self._end_of(leader)}
-        for at in ends:
+        for at in {end for leader in ran if (end := self._graph.end_of(leader)) is not None}:
             for target in self._code.successors.get(at, ()):
                 if target not in self.seen:
                     yield at, target
-
-    def _end_of(self, leader: int) -> Iterator[int]:
-        """Yield the address of the instruction that ends the block of a leader."""
-        at = leader
-        while at in self._code.instructions:
-            if at in self._code.successors:
-                yield at
-                return
-            at = self._code.instructions[at].end
-            if at in self._code.leaders:
-                return
 
     def _through(self, address: int) -> Attempt | None:
         """Return the first attempt that ran the instruction that ends a block at `address`."""
         for attempt in self.attempts:
             for leader in leaders_of(self._code, attempt.observation.blocks):
-                if address in self._end_of(leader):
+                if address == self._graph.end_of(leader):
                     return attempt
         return None
 
@@ -221,6 +273,10 @@ def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
                 break
             at = instruction.end
     return seen
+
+
+def _is(target: int, _follower: int, other: int) -> bool:
+    return other == target
 
 
 def _overrides(decision: Decision) -> Iterator[tuple[Override, ...]]:

@@ -14,6 +14,7 @@ from stackemu.emu.code.instruction import CALL_CLOBBERED, EAX, Flow, Instruction
 from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_instructions import branch_condition, follow
 from stackemu.emu.code.origin_state import OriginState, Registers
+from stackemu.emu.code.path_conditions import PathConditions
 from stackemu.emu.code.solver import values_for, ways
 
 MAX_TABLE_ENTRIES = 128
@@ -62,21 +63,24 @@ class OriginTracer:
         self._instruction_at = instruction_at
         self._table_at = table_at
         self._state = state
-        self._wanted: Callable[[int], bool] = lambda _target: True
+        self._wanted: Callable[[int, int], bool] = lambda _follower, _other: True
         self._passes: Counter[tuple[int, int]] = Counter()
+        self._path = PathConditions()
 
     def decisions(
         self,
         steps: Sequence[tuple[int, Registers]],
         events: Sequence[KernelEvent],
-        wanted: Callable[[int], bool] = lambda _target: True,
+        wanted: Callable[[int, int], bool] = lambda _follower, _other: True,
     ) -> Iterator[Decision]:
         """Yield the transfers of a run, given as (address, registers before) of each instruction.
 
-        Only those are looked into whose other side is `wanted`, each until something is found that turns it.
+        Only those are looked into that are `wanted`, by where the transfer went and where it could have gone, each
+        until something is found that turns it.
         """
         self._wanted = wanted
         self._passes.clear()
+        self._path = PathConditions()
         if not steps:
             return
         self._state.begin(steps[0][1])
@@ -107,11 +111,13 @@ class OriginTracer:
             return
         taken = follower == target
         other = instruction.end if taken else target
-        if other == follower or not self._is_asked_for(instruction.address, other):
+        if other == follower:
             return
         condition = branch_condition(self._state, instruction)
-        origins = tuple(ways(condition, not taken)) if condition is not None else ()
-        yield from self._found(Decision(instruction.address, other, origins))
+        if self._is_asked_for(instruction.address, follower, other):
+            origins = self._path.likeliest(ways(condition, not taken)) if condition is not None else ()
+            yield from self._found(Decision(instruction.address, other, tuple(origins)))
+        self._path.add(condition, taken)
 
     def _through_table(self, instruction: Instruction, follower: int) -> Iterator[Decision]:
         """Yield the entries of a table of code pointers that a jump or a call did not choose."""
@@ -122,14 +128,14 @@ class OriginTracer:
         if isinstance(index, int):
             return
         for number, target in enumerate(self._table_at(operand.disp & _MASK)[:MAX_TABLE_ENTRIES]):
-            if target == follower or not self._is_asked_for(instruction.address, target):
+            if target == follower or not self._is_asked_for(instruction.address, follower, target):
                 continue
-            origins = tuple(values_for(index, number))
+            origins = tuple(self._path.likeliest(values_for(index, number)))
             if origins:
                 yield from self._found(Decision(instruction.address, target, origins))
 
-    def _is_asked_for(self, address: int, target: int) -> bool:
-        return self._passes[address, target] < MAX_PASSES and self._wanted(target)
+    def _is_asked_for(self, address: int, follower: int, other: int) -> bool:
+        return self._passes[address, other] < MAX_PASSES and self._wanted(follower, other)
 
     def _found(self, decision: Decision) -> Iterator[Decision]:
         """Yield a decision that says how to turn it; of those that do not the last chance to be told so."""

@@ -26,9 +26,8 @@ def ways(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
 
 def values_for(term: Term, wanted: int) -> Iterator[tuple[Origin, int]]:
     """Yield places with values, each of which alone makes a term `wanted`."""
-    for origin, value in islice(undo(term, wanted), MAX_TRIED):
-        if evaluate(term, {origin.place: value}) == wanted:
-            yield origin, value
+    found = islice(undo(term, wanted), MAX_TRIED)
+    return ((origin, value) for origin, value in found if evaluate(term, {origin.place: value}) == wanted)
 
 
 def _verified(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
