@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from stackemu.emu.code.flow import FunctionCode
@@ -13,7 +14,7 @@ from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_state import OriginState
-from stackemu.emu.code.origin_tracer import Decision, OriginTracer
+from stackemu.emu.code.origin_tracer import Decision, KernelEvent, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Recording
@@ -31,6 +32,14 @@ MAX_DETOUR_ATTEMPTS = 12
 """Inputs that are tried for that."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""
+MAX_CHANGES = 8
+"""Inputs that are tried to turn one branch of one run."""
+MAX_GOAL_CHANGES = 32
+"""The same in all runs together,"""
+MAX_CALLEE_CHANGES = 12
+"""and for a branch of a callee."""
+MAX_DRAWS = 4
+"""Numbers drawn last that are changed to change what a kernel function does."""
 _STATUS_ERROR = 3 << 30
 _REGISTERS = {EAX: 0, EBX: 3, EBP: 4, ESI: 5, EDI: 6}
 _ARGUMENTS = {ECX: MAX_ARGUMENT_WORDS, EDX: MAX_ARGUMENT_WORDS + 1}
@@ -75,6 +84,8 @@ class Explorer:
         self._is_deep = is_deep
         self._tried: set[tuple[int, tuple[Override, ...]]] = set()
         self._queue: deque[Attempt] = deque()
+        self._changes: Counter[tuple[int, int]] = Counter()
+        """Inputs tried to turn each branch, by its address and its other target."""
         self._missed: deque[_Goal] = deque()
         self._graph = BlockGraph(self._code)
         self.attempts: list[Attempt] = []
@@ -110,15 +121,17 @@ class Explorer:
 
     def _turn_open_branches(self, attempt: Attempt, last: int) -> None:
         """Try what leads from the branches of a run to blocks not seen."""
-        for decision in self._open_decisions(self._record(attempt.source, attempt.variant)):
+        recording = self._record(attempt.source, attempt.variant)
+        for decision in self._open_decisions(recording):
             missed = []
-            for overrides in _overrides(decision):
+            for overrides in _overrides(decision, recording.events):
                 if len(self.attempts) >= last:
                     return
-                if self._is_seen(decision.target):
+                if self._is_seen(decision.target) or len(missed) >= self._patience(decision):
                     break
                 tried = self._vary(attempt, overrides)
                 if tried is not None:
+                    self._changes[decision.address, decision.target] += 1
                     missed.append((tried, overrides[-1].place, overrides[-1].key))
             if missed and not self._is_seen(decision.target):
                 self._missed.append(_Goal(decision.address, decision.target, tuple(missed)))
@@ -139,9 +152,9 @@ class Explorer:
             if not pending:
                 return
             attempt, place, key = pending.pop()
-            found = list(self._decisions(self._record(attempt.source, attempt.variant), is_nearer))
-            for decision in found:
-                for overrides in _overrides(decision):
+            recording = self._record(attempt.source, attempt.variant)
+            for decision in list(self._decisions(recording, is_nearer)):
+                for overrides in _overrides(decision, recording.events):
                     # What was changed to turn the goal's own branch has to stay.
                     if decision.target != goal.target and (overrides[-1].place, overrides[-1].key) == (place, key):
                         continue
@@ -151,6 +164,11 @@ class Explorer:
                     if tried is not None:
                         pending.append((tried, place, key))
                         break
+
+    def _patience(self, decision: Decision) -> int:
+        """Return how many inputs may be tried to turn a branch of a run."""
+        most = MAX_GOAL_CHANGES if decision.target in self._code.leaders else MAX_CALLEE_CHANGES
+        return min(MAX_CHANGES, most - self._changes[decision.address, decision.target])
 
     def _is_seen(self, target: int) -> bool:
         return target in self.seen or target in self._blocks
@@ -279,13 +297,13 @@ def _is(target: int, _follower: int, other: int) -> bool:
     return other == target
 
 
-def _overrides(decision: Decision) -> Iterator[tuple[Override, ...]]:
-    """Yield changes of the input, any of which may turn a decision."""
+def _overrides(decision: Decision, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
+    """Yield changes of the input, any of which may turn a decision; `events` are the run's kernel calls."""
     for origin, value in decision.origins:
-        yield from _changes(origin, value)
+        yield from _changes(origin, value, events)
 
 
-def _changes(origin: Origin, value: int) -> Iterator[tuple[Override, ...]]:
+def _changes(origin: Origin, value: int, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
     key = origin.key
     if origin.kind == "memory":
         yield (Override(Place.MEMORY, key, value, origin.size),)
@@ -296,12 +314,24 @@ def _changes(origin: Origin, value: int) -> Iterator[tuple[Override, ...]]:
             yield (Override(Place.ARGUMENT, _ARGUMENTS[key], value),)
         elif key in _REGISTERS:
             yield (Override(Place.REGISTER, _REGISTERS[key], value),)
-    elif origin.kind == "kernel":
-        for outcome in (0, 1):
-            yield (Override(Place.OUTCOME, key, outcome),)
     else:
-        if value & _STATUS_ERROR == _STATUS_ERROR:
-            yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
-        for outcome in (0, 1):
-            yield (Override(Place.OUTCOME, key, outcome),)
+        yield from _changes_of_call(origin, value, events)
+
+
+def _changes_of_call(origin: Origin, value: int, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
+    """Yield what may make a kernel function answer or write something else.
+
+    How it comes to that is its own business: it may fail or succeed, or draw other numbers, itself or a call before
+    it on the same object.
+    """
+    key = origin.key
+    if origin.kind == "api" and value & _STATUS_ERROR == _STATUS_ERROR:
+        yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
+    for outcome in (0, 1):
+        yield (Override(Place.OUTCOME, key, outcome),)
+    if origin.kind == "api":
         yield (Override(Place.RESULT, 8 * key, value),)
+    until = next((at for at, event in enumerate(events) if event.ordinal == key), -1)
+    drawn = dict.fromkeys(draw for event in reversed(events[: until + 1]) for draw, _ in reversed(event.draws))
+    for draw in islice(drawn, MAX_DRAWS):
+        yield (Override(Place.RESULT, draw, value),)

@@ -36,6 +36,8 @@ class Reg(NamedTuple):
 
     number: int
     size: int
+    shift: int = 0
+    """Bits below it in that register: 8 for AH, CH, DH and BH."""
 
 
 class Imm(NamedTuple):
@@ -104,9 +106,9 @@ _FAMILIES = {
     EDI: ("edi", "di"),
 }
 _REGISTERS: dict[int, Reg] = {
-    getattr(x86, f"X86_REG_{name.upper()}"): Reg(number, 4 if len(name) == 3 else 1 if name[-1] in "lh" else 2)
+    getattr(x86, f"X86_REG_{name.upper()}"): Reg(number, size, 8 if name[-1] == "h" else 0)
     for number, names in _FAMILIES.items()
-    for name in names
+    for name, size in zip(names, (4, 2, 1, 1), strict=False)
 }
 _SEGMENTS = {x86.X86_REG_FS: "fs", x86.X86_REG_GS: "gs"}
 _NO_WRITES: frozenset[int] = frozenset()

@@ -129,7 +129,7 @@ class OriginState:
             return self.load(self.address(operand), operand.size) if found is None else found
         if operand.number < 0:
             return 0
-        return extract(self.register(operand.number), 0, 8 * operand.size)
+        return extract(self.register(operand.number), operand.shift, 8 * operand.size)
 
     def put(self, operand: Operand, term: Term | None) -> None:
         """Let an operand hold a term."""
@@ -137,7 +137,7 @@ class OriginState:
             self.store(self.address(operand), operand.size, term)
         elif isinstance(operand, Reg) and operand.number >= 0:
             if operand.size < 4 and term is not None:
-                term = insert(self.register(operand.number), term, 0, 8 * operand.size)
+                term = insert(self.register(operand.number), term, operand.shift, 8 * operand.size)
             self.set_register(operand.number, term)
 
     def drop(self, instruction: Instruction) -> None:
