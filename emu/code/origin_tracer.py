@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from stackemu.emu.code.instruction import CALL_CLOBBERED, EAX, Flow, Instruction, Mem
+from stackemu.emu.code.expression import Term, value_of
+from stackemu.emu.code.instruction import CALL_CLOBBERED, EAX, ESP, Flow, Instruction, Mem
 from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_instructions import branch_condition, follow
 from stackemu.emu.code.origin_state import OriginState, Registers
@@ -21,6 +22,10 @@ MAX_TABLE_ENTRIES = 128
 """Entries of a table of code pointers that are tried."""
 MAX_PASSES = 4
 """Passes of a transfer that are looked into until one tells what would turn it."""
+MAX_ARGUMENTS = 4
+"""Words on the stack at a kernel call that are looked at for what the call depends on."""
+MODEST = 0x40
+"""A length that kernel functions take where they refuse what is too much or nothing."""
 _SMALL = 0x100
 """Words below this are too common for their value alone to tell where they came from."""
 _MASK = 0xFFFFFFFF
@@ -66,6 +71,9 @@ class OriginTracer:
         self._wanted: Callable[[int, int], bool] = lambda _follower, _other: True
         self._passes: Counter[tuple[int, int]] = Counter()
         self._path = PathConditions()
+        self._stub_esp = 0
+        self._arguments: dict[int, list[Term]] = {}
+        """What the arguments of kernel calls came from, by their ordinals."""
 
     def decisions(
         self,
@@ -81,6 +89,7 @@ class OriginTracer:
         self._wanted = wanted
         self._passes.clear()
         self._path = PathConditions()
+        self._arguments.clear()
         if not steps:
             return
         self._state.begin(steps[0][1])
@@ -92,8 +101,9 @@ class OriginTracer:
                 self._kernel_call(event)
                 event = next(upcoming, None)
             instruction = self._instruction_at(address)
-            if instruction is None:
-                continue  # a stub: its event says what it did
+            if instruction is None:  # a stub: its event says what it did
+                self._stub_esp = registers[ESP]
+                continue
             if instruction.flow is not Flow.NEXT and index + 1 < len(steps):
                 yield from self._transfer(instruction, steps[index + 1][0])
             follow(self._state, instruction)
@@ -115,7 +125,8 @@ class OriginTracer:
             return
         condition = branch_condition(self._state, instruction)
         if self._is_asked_for(instruction.address, follower, other):
-            origins = self._path.likeliest(ways(condition, not taken)) if condition is not None else ()
+            origins = self._path.likeliest(ways(condition, not taken)) if condition is not None else []
+            origins += self._modest_arguments(origins)
             yield from self._found(Decision(instruction.address, other, tuple(origins)))
         self._path.add(condition, taken)
 
@@ -134,6 +145,12 @@ class OriginTracer:
             if origins:
                 yield from self._found(Decision(instruction.address, target, origins))
 
+    def _modest_arguments(self, origins: Sequence[tuple[Origin, int]]) -> list[tuple[Origin, int]]:
+        """Return how to give the kernel calls that `origins` come from other arguments: lengths that are modest."""
+        ordinals = dict.fromkeys(origin.key for origin, _ in origins if origin.kind in ("api", "kernel"))
+        terms = [term for ordinal in ordinals for term in self._arguments.get(ordinal, ())]
+        return [way for term in terms if value_of(term) != MODEST for way in values_for(term, MODEST)]
+
     def _is_asked_for(self, address: int, follower: int, other: int) -> bool:
         return self._passes[address, other] < MAX_PASSES and self._wanted(follower, other)
 
@@ -148,6 +165,8 @@ class OriginTracer:
     def _kernel_call(self, event: KernelEvent) -> None:
         """Take over what a kernel function did: its result, and what it wrote."""
         state = self._state
+        arguments = [state.load(self._stub_esp + 4 * number, 4) for number in range(1, MAX_ARGUMENTS + 1)]
+        self._arguments[event.ordinal] = [term for term in arguments if not isinstance(term, int)]
         state.forget(CALL_CLOBBERED)
         state.flags = None
         drawn = {value & _MASK: key for key, value in event.draws}
