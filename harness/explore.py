@@ -6,20 +6,18 @@ import functools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 from stackemu.emu.code.flow import FunctionCode
-from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
+from stackemu.emu.code.instruction import ESP, Flow
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_state import OriginState
-from stackemu.emu.code.origin_tracer import Decision, KernelEvent, OriginTracer
+from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
-from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Recording
 from stackemu.emu.observation import Observation
 from stackemu.emu.processor import KPCR_ADDRESS
+from stackemu.harness.changes import changes_for, in_words
 from stackemu.harness.paths import BlockGraph
 
 MAX_RECORDINGS = 40
@@ -38,11 +36,6 @@ MAX_GOAL_CHANGES = 32
 """The same in all runs together,"""
 MAX_CALLEE_CHANGES = 12
 """and for a branch of a callee."""
-MAX_DRAWS = 4
-"""Numbers drawn last that are changed to change what a kernel function does."""
-_STATUS_ERROR = 3 << 30
-_REGISTERS = {EAX: 0, EBX: 3, EBP: 4, ESI: 5, EDI: 6}
-_ARGUMENTS = {ECX: MAX_ARGUMENT_WORDS, EDX: MAX_ARGUMENT_WORDS + 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +48,24 @@ class Attempt:
     observation: Observation
 
 
+class _Lead(NamedTuple):
+    """An attempt that is on its way to a goal."""
+
+    attempt: Attempt
+    kept: tuple[Place, int] | None
+    """The place and the key of the override that turns the goal's own branch."""
+    turned: int = 0
+    """The address of the branch that was turned last."""
+    is_again: bool = False
+    """Whether the same branch was turned before that: in a loop, which compares strings for instance."""
+
+
 class _Goal(NamedTuple):
-    """A transfer at `address` that was to go to `target`, and the attempts that were to make it."""
+    """A transfer at `address` that is to go to `target`, and the attempts that came nearest, the likeliest first."""
 
     address: int
     target: int
-    attempts: tuple[tuple[Attempt, Place, int], ...]
-    """The likeliest first, each with the place and the key of the override that was to do it."""
+    leads: tuple[_Lead, ...]
 
 
 class Explorer:
@@ -123,47 +127,53 @@ class Explorer:
         """Try what leads from the branches of a run to blocks not seen."""
         recording = self._record(attempt.source, attempt.variant)
         for decision in self._open_decisions(recording):
-            missed = []
-            for overrides in _overrides(decision, recording.events):
+            leads: list[_Lead] = []
+            for overrides in changes_for(decision, recording.events):
                 if len(self.attempts) >= last:
                     return
-                if self._is_seen(decision.target) or len(missed) >= self._patience(decision):
+                if self._is_seen(decision.target) or len(leads) >= self._patience(decision):
                     break
                 tried = self._vary(attempt, overrides)
                 if tried is not None:
                     self._changes[decision.address, decision.target] += 1
-                    missed.append((tried, overrides[-1].place, overrides[-1].key))
-            if missed and not self._is_seen(decision.target):
-                self._missed.append(_Goal(decision.address, decision.target, tuple(missed)))
+                    leads.append(_Lead(tried, (overrides[-1].place, overrides[-1].key)))
+            if not decision.origins:
+                leads.append(_Lead(attempt, None))
+            if leads and decision.target in self._code.leaders and not self._is_seen(decision.target):
+                self._missed.append(_Goal(decision.address, decision.target, tuple(leads)))
 
     def _lead_back(self, goal: _Goal, last: int) -> None:
         """Turn the branches at which runs left the way to the transfer that they were to turn."""
         distances = self._graph.distances_to(goal.address)
-        if not distances:
-            return
         far = len(self._code.leaders)
 
         def is_nearer(follower: int, other: int) -> bool:
             return other == goal.target or distances.get(other, far) < distances.get(follower, far)
 
-        last = min(last, len(self.attempts) + MAX_DETOUR_ATTEMPTS)
-        pending = list(reversed(goal.attempts))
-        for _ in range(MAX_DETOURS):
-            if not pending:
-                return
-            attempt, place, key = pending.pop()
-            recording = self._record(attempt.source, attempt.variant)
-            for decision in list(self._decisions(recording, is_nearer)):
-                for overrides in _overrides(decision, recording.events):
-                    # What was changed to turn the goal's own branch has to stay.
-                    if decision.target != goal.target and (overrides[-1].place, overrides[-1].key) == (place, key):
-                        continue
-                    if len(self.attempts) >= last or self._is_seen(goal.target):
-                        return
-                    tried = self._vary(attempt, overrides)
-                    if tried is not None:
-                        pending.append((tried, place, key))
-                        break
+        pending = list(reversed(goal.leads))
+        detours = tries = 0
+        while distances and pending and detours < MAX_DETOURS:
+            lead = pending.pop()
+            detours += not lead.is_again
+            for found in self._leads_from(lead, goal, is_nearer):
+                tries += not found.is_again
+                pending.append(found)
+                if len(self.attempts) >= last or tries >= MAX_DETOUR_ATTEMPTS or self._is_seen(goal.target):
+                    return
+
+    def _leads_from(self, lead: _Lead, goal: _Goal, is_nearer: Callable[[int, int], bool]) -> Iterator[_Lead]:
+        """Yield attempts that each turn one branch of a run towards the goal, those of the run's end last."""
+        recording = self._record(lead.attempt.source, lead.attempt.variant)
+        for decision in list(self._decisions(recording, is_nearer)):
+            for overrides in changes_for(decision, recording.events):
+                # What was changed to turn the goal's own branch has to stay.
+                if decision.target != goal.target and (overrides[-1].place, overrides[-1].key) == lead.kept:
+                    continue
+                tried = self._vary(lead.attempt, overrides)
+                if tried is not None:
+                    is_again = decision.address == lead.turned and overrides[-1].place is Place.MEMORY
+                    yield _Lead(tried, lead.kept, decision.address, is_again)
+                    break
 
     def _patience(self, decision: Decision) -> int:
         """Return how many inputs may be tried to turn a branch of a run."""
@@ -185,7 +195,7 @@ class Explorer:
         """Return the transfers that could have led to blocks not seen, each place once."""
         found = self._decisions(recording, lambda _follower, target: not self._is_seen(target))
         # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
-        return sorted((one for one in found if one.origins), key=lambda one: one.target not in self._code.leaders)
+        return sorted(found, key=lambda one: one.target not in self._code.leaders)
 
     def _decisions(self, recording: Recording, wanted: Callable[[int, int], bool]) -> Iterator[Decision]:
         entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
@@ -236,7 +246,7 @@ class Explorer:
             recording = self._record(attempt.source, attempt.variant)
             found = self._decisions(recording, functools.partial(_is, target))
             places = [place for one in found if one.address == address for place in one.origins]
-            yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
+            yield OpenBranch(address, target, tuple(dict.fromkeys(in_words(*place, recording) for place in places)))
 
     def _frontier(self) -> Iterator[tuple[int, int]]:
         """Yield (address of the transfer, leader never seen) for blocks that follow a block that ran."""
@@ -264,21 +274,6 @@ class OpenBranch:
     waits_for: tuple[str, ...]
 
 
-def _wait(origin: Origin, value: int, recording: Recording) -> str:
-    """Return in words that a place of the input would have to hold a value."""
-    esp = recording.steps[0][1][ESP]
-    if origin.kind == "memory":
-        if esp < origin.key <= esp + 4 * MAX_ARGUMENT_WORDS and (origin.key - esp) % 4 == 0:
-            return f"argument {(origin.key - esp) // 4} being {value:#x}"
-        return f"{origin.size} bytes at {origin.key:#010x} being {value:#x}"
-    if origin.kind == "register":
-        return f"{REGISTER_NAMES[origin.key].upper()} at entry being {value:#x}"
-    ordinal = origin.key // 8 if origin.kind == "drawn" else origin.key
-    name = next((event.name for event in recording.events if event.ordinal == ordinal), "a kernel function")
-    verb = "writing" if origin.kind == "kernel" else "answering"
-    return f"{name} {verb} {value:#x}"
-
-
 def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
     """Return the function's basic blocks that ran; a translated block can cover several."""
     seen: set[int] = set()
@@ -295,43 +290,3 @@ def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
 
 def _is(target: int, _follower: int, other: int) -> bool:
     return other == target
-
-
-def _overrides(decision: Decision, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
-    """Yield changes of the input, any of which may turn a decision; `events` are the run's kernel calls."""
-    for origin, value in decision.origins:
-        yield from _changes(origin, value, events)
-
-
-def _changes(origin: Origin, value: int, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
-    key = origin.key
-    if origin.kind == "memory":
-        yield (Override(Place.MEMORY, key, value, origin.size),)
-    elif origin.kind == "drawn":
-        yield (Override(Place.RESULT, key, value),)
-    elif origin.kind == "register":
-        if key in _ARGUMENTS:
-            yield (Override(Place.ARGUMENT, _ARGUMENTS[key], value),)
-        elif key in _REGISTERS:
-            yield (Override(Place.REGISTER, _REGISTERS[key], value),)
-    else:
-        yield from _changes_of_call(origin, value, events)
-
-
-def _changes_of_call(origin: Origin, value: int, events: Sequence[KernelEvent]) -> Iterator[tuple[Override, ...]]:
-    """Yield what may make a kernel function answer or write something else.
-
-    How it comes to that is its own business: it may fail or succeed, or draw other numbers, itself or a call before
-    it on the same object.
-    """
-    key = origin.key
-    if origin.kind == "api" and value & _STATUS_ERROR == _STATUS_ERROR:
-        yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
-    for outcome in (0, 1):
-        yield (Override(Place.OUTCOME, key, outcome),)
-    if origin.kind == "api":
-        yield (Override(Place.RESULT, 8 * key, value),)
-    until = next((at for at, event in enumerate(events) if event.ordinal == key), -1)
-    drawn = dict.fromkeys(draw for event in reversed(events[: until + 1]) for draw, _ in reversed(event.draws))
-    for draw in islice(drawn, MAX_DRAWS):
-        yield (Override(Place.RESULT, draw, value),)
