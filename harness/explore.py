@@ -137,9 +137,8 @@ class Explorer:
                 if tried is not None:
                     self._changes[decision.address, decision.target] += 1
                     leads.append(_Lead(tried, (overrides[-1].place, overrides[-1].key)))
-            if not decision.origins:
-                leads.append(_Lead(attempt, None))
-            if leads and decision.target in self._code.leaders and not self._is_seen(decision.target):
+            leads.append(_Lead(attempt, None))
+            if decision.target in self._code.leaders and not self._is_seen(decision.target):
                 self._missed.append(_Goal(decision.address, decision.target, tuple(leads)))
 
     def _lead_back(self, goal: _Goal, last: int) -> None:

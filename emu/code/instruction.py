@@ -112,7 +112,7 @@ _REGISTERS: dict[int, Reg] = {
 }
 _SEGMENTS = {x86.X86_REG_FS: "fs", x86.X86_REG_GS: "gs"}
 _NO_WRITES: frozenset[int] = frozenset()
-_PREFIXES = ("rep ", "repz ", "repne ", "repnz ", "lock ", "bnd ", "notrack ")
+_PREFIXES = ("rep ", "repe ", "repz ", "repne ", "repnz ", "lock ", "bnd ", "notrack ")
 _OPERAND_SIZE_PREFIX = 0x66
 _STOP_IDS = frozenset({x86.X86_INS_HLT, x86.X86_INS_INT3, x86.X86_INS_UD2, x86.X86_INS_UD0, x86.X86_INS_UD1})
 _RETURN_IDS = frozenset({x86.X86_INS_RET, x86.X86_INS_RETF, x86.X86_INS_IRET, x86.X86_INS_IRETD})
