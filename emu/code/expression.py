@@ -15,6 +15,8 @@ from stackemu.emu.code.origin import Origin
 
 MAX_DEPTH = 40
 """Computations one after another that are followed from a place."""
+MAX_PARTS = 400
+"""Computations that an expression may hold to be solved."""
 MAX_UNDONE = 300
 """Computations that are undone to find the ways to one value."""
 MAX_FOUND = 8
@@ -119,6 +121,11 @@ def parts(term: Term) -> Iterator[Origin | Expression]:
         yield one
         if isinstance(one, Expression):
             pending.extend(reversed(one.operands))
+
+
+def is_solvable(term: Term) -> bool:
+    """Return whether a term is small enough to be evaluated many times."""
+    return next(islice(parts(term), MAX_PARTS, None), None) is None
 
 
 def undo(term: Term, wanted: int) -> Iterator[tuple[Origin, int]]:

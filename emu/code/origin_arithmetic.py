@@ -105,20 +105,18 @@ def _count(state: OriginState, instruction: Instruction, default: int = 1) -> in
 def _shift(operation: str) -> Handler:
     def handler(state: OriginState, instruction: Instruction) -> None:
         target, count = instruction.operands[0], _count(state, instruction)
-        if not count:
-            return  # the flags stay, too
         value, size = state.get(target), size_of(target)
         bits = 8 * size
         operand = compute("sign", value, bits) if operation == "sar" and size < 4 else value
         by: Term = count
         if isinstance(value, int) and len(instruction.operands) > 1:
             by = extract(state.get(instruction.operands[1]), 0, 5)  # `1 << n`: whether n is one of a set
-        result = compute(operation, operand, by)
-        last = bits - count if operation == "shl" else count - 1
-        carry = extract(value, last, 1) if 0 <= last < bits else 0
-        result = extract(result, 0, bits)
+        result = extract(compute(operation, operand, by), 0, bits)
         state.put(target, result)
-        state.flags = Flags.of_result(result, size, carry)
+        if count:
+            last = bits - count if operation == "shl" else count - 1
+            carry = extract(value, last, 1) if 0 <= last < bits else 0
+            state.flags = Flags.of_result(result, size, carry)
 
     return handler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stackemu.emu.code.expression import Expression, Term, evaluate, origins_of
+from stackemu.emu.code.expression import Expression, Term, evaluate, is_solvable, origins_of
 from stackemu.emu.code.origin import Origin
 
 MAX_CONDITIONS = 24
@@ -36,7 +36,7 @@ class PathConditions:
         return sum(bool(evaluate(condition, {origin.place: value})) is not holds for condition, holds in met)
 
     def _sort_in(self) -> None:
-        for condition, holds in self._pending:
+        for condition, holds in filter(lambda met: is_solvable(met[0]), self._pending):
             for place in origins_of(condition):
                 met = self._by_place.setdefault(place, [])
                 if len(met) < MAX_CONDITIONS:

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from stackemu.emu.code.conditions import Comparison, solutions
-from stackemu.emu.code.expression import Expression, Term, evaluate, is_condition, origins_of, parts, undo, value_of
+from stackemu.emu.code.expression import (
+    Expression,
+    Term,
+    evaluate,
+    is_condition,
+    is_solvable,
+    origins_of,
+    parts,
+    undo,
+    value_of,
+)
 from stackemu.emu.code.origin import Origin
 
 MAX_WAYS = 6
@@ -15,18 +25,20 @@ MAX_CHOICES = 12
 """Conditions inside a condition that are turned to see what becomes of it."""
 MAX_TRIED = 200
 """Values that are looked at for one condition."""
+MAX_LINEAR_PLACES = 8
+"""Places whose bits are looked at one by one, and"""
 MAX_LINEAR = 3
-"""Values of a comparison's left side that a place's bits are worked out for."""
+"""values of a comparison's left side that those of each are worked out for."""
 
 
 def ways(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
     """Yield places with values, each of which alone makes a condition as wanted, the likeliest first."""
-    return islice(_verified(condition, wanted), MAX_WAYS)
+    return islice(_verified(condition, wanted), MAX_WAYS if is_solvable(condition) else 0)
 
 
 def values_for(term: Term, wanted: int) -> Iterator[tuple[Origin, int]]:
     """Yield places with values, each of which alone makes a term `wanted`."""
-    found = islice(undo(term, wanted), MAX_TRIED)
+    found = islice(undo(term, wanted), MAX_TRIED if is_solvable(term) else 0)
     return ((origin, value) for origin, value in found if evaluate(term, {origin.place: value}) == wanted)
 
 
@@ -61,7 +73,7 @@ def _linear(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
     left, right, size = (value_of(one) for one in condition.operands)
     targets = solutions(code, Comparison(operation, left, right, size), wanted)
     for target in islice(targets, MAX_LINEAR):
-        for origin in origins_of(condition.operands[0]).values():
+        for origin in islice(origins_of(condition.operands[0]).values(), MAX_LINEAR_PLACES):
             value = _solve_bits(condition.operands[0], origin, target)
             if value is not None:
                 yield origin, value
