@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from stackemu.emu.code.conditions import SYNONYMS
-from stackemu.emu.code.expression import Term, compute, condition, extract, insert, value_of
+from stackemu.emu.code.expression import Term, compute, condition, extract, insert, undo, value_of
 from stackemu.emu.code.instruction import ESP, Imm, Instruction, Mem, Operand, Reg
 from stackemu.emu.code.origin import Origin
 
@@ -93,11 +93,7 @@ class OriginState:
             term, value = self._registers[number], registers[number]
             if term is None or value_of(term) == value:
                 continue
-            # What memory held may have changed since: what was loaded is the truth.
-            if isinstance(term, Origin) and term.kind == "memory" and value >> 8 * term.size == 0:
-                self._registers[number] = term._replace(value=value)
-            else:
-                self._registers[number] = None
+            self._registers[number] = _corrected(term, value)
         self._unchecked = ()
 
     # -- registers and operands --
@@ -244,3 +240,20 @@ class OriginState:
         for offset in range(0, size, 4):
             part = min(4, size - offset)
             self.store(destination + offset, part, self.load(source + offset, part))
+
+
+def _corrected(term: Term, value: int) -> Term | None:
+    """Return a term of memory as the processor computed it, None where its being another cannot be explained.
+
+    Memory is read when the run is over: what it held may have been overwritten since it was loaded.
+    """
+    if isinstance(term, Origin):
+        return term._replace(value=value) if term.kind == "memory" and value >> 8 * term.size == 0 else None
+    if isinstance(term, int) or term.depth > 1:
+        return None
+    for origin, content in undo(term, value):
+        operands = [one._replace(value=content) if one is origin else one for one in term.operands]
+        again = compute(term.operation, *operands, table=term.table)
+        if origin.kind == "memory" and value_of(again) == value:
+            return again
+    return None

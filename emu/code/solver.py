@@ -53,13 +53,23 @@ def _verified(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
 
 
 def _candidates(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:
-    """Yield values to try: the condition undone, what turns conditions inside it, and what sets bits one by one."""
+    """Yield values to try: the condition undone, what turns conditions and masks inside it, what bits do alone."""
     inner = (one for one in parts(condition) if is_condition(one) and one is not condition)
     return chain(
         undo(condition, int(wanted)),
         *(undo(one, 1 - value_of(one)) for one in islice(inner, MAX_CHOICES)),
+        _masked(condition),
         _linear(condition, wanted),
     )
+
+
+def _masked(condition: Term) -> Iterator[tuple[Origin, int]]:
+    """Yield values with which a constant mask lets one bit, all or none through: `(x & 0x40) != 0`."""
+    for one in parts(condition):
+        if isinstance(one, Expression) and one.operation == "and":
+            for mask in (operand for operand in one.operands if isinstance(operand, int)):
+                for wanted in (mask & -mask, mask, 0):
+                    yield from undo(one, wanted)
 
 
 def _linear(condition: Term, wanted: bool) -> Iterator[tuple[Origin, int]]:

@@ -149,6 +149,14 @@ COMPUTATIONS = {
         "  58  3d 04 03 02 01  74 03",
     # mov edx, [esp+4]; mov eax, 1; xchg [edx], eax; cmp eax, 0x99; je yes
     "an exchange": "8b 54 24 04  b8 01 00 00 00  87 02  3d 99 00 00 00  74 03",
+    # mov eax, [esp+4]; mov ecx, [eax]; and ecx, 0x40; cmp ecx, 0; jne yes
+    "a mask compared with zero": "8b 44 24 04  8b 08  83 e1 40  83 f9 00  75 03",
+    # mov eax, [esp+4]; movsx ecx, word [eax+6]; mov word [eax+6], 0x40; and ecx, 0x40; cmp ecx, 0; jne yes
+    "a word, sign-extended, that is overwritten later":
+        "8b 44 24 04  0f bf 48 06  66 c7 40 06 40 00  83 e1 40  83 f9 00  75 03",
+    # mov edx, [esp+4]; mov ecx, 1; add ecx, [edx]; mov dword [edx], 5; cmp ecx, 0x1234; je yes
+    "a sum with memory that is overwritten later":
+        "8b 54 24 04  b9 01 00 00 00  03 0a  c7 02 05 00 00 00  81 f9 34 12 00 00  74 03",
     # mov edx, [esp+4]; mov ecx, [edx]; jecxz yes
     "jecxz": "8b 54 24 04  8b 0a  e3 03",
 }  # fmt: skip
