@@ -67,6 +67,14 @@ class Override:
         width = f"/{self.size}" if self.size != 4 else ""
         return f"{self.place.value}@{key}{width}={self.value:#x}"
 
+    def hides(self, other: Override) -> bool:
+        """Return whether nothing is left of `other` when this one is applied after it."""
+        if self.place is not other.place:
+            return False
+        if self.place is not Place.MEMORY:
+            return self.key == other.key
+        return self.key <= other.key and other.key + other.size <= self.key + self.size
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -87,8 +95,7 @@ class Input:
 
     def with_override(self, override: Override) -> Input:
         """Return this input with one place changed."""
-        key = (override.place, override.key)
-        kept = tuple(one for one in self.overrides if (one.place, one.key) != key)
+        kept = tuple(one for one in self.overrides if not override.hides(one))
         return replace(self, overrides=(*kept, override))
 
     def _override(self, place: Place, key: int) -> int | None:

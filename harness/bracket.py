@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from stackemu.emu.observation import Outcome
 from stackemu.harness.results import BOUND_ONLY, ChainFrame, MeasuredFigures, StaticFigures
 from stackemu.harness.static.bounds import Bounds
 
+_NEVER_RETURNS = frozenset({Outcome.BUGCHECK.value, Outcome.RAISED.value})
 CLOSED, OPEN, CONTRADICTED = "closed", "open", "contradicted"
 
 
@@ -28,12 +30,15 @@ def with_bound(figures: StaticFigures, bounds: Bounds, address: int) -> StaticFi
 def bracket(static: StaticFigures, measured: MeasuredFigures | None) -> tuple[str | None, str | None]:
     """Return the state of a function's bracket, None when there is none, and what would close it.
 
-    A depth above a bound is a contradiction: one of the two is wrong.
+    A depth above a bound is a contradiction: one of the two is wrong. But a bound leaves out what a jump that never
+    comes back leads to, such as the report of a damaged security cookie, and a run that ended so went there.
     """
     if measured is None or measured.depth is None:
         return None, None
     if static.bound is None:
         return OPEN, None if static.own_open else _first_reason(static.open)
+    if measured.depth > static.bound and measured.outcome in _NEVER_RETURNS:
+        return OPEN, f"no run returned: the deepest ended as {measured.outcome}, which the bound leaves out"
     if measured.depth > static.bound:
         return CONTRADICTED, (
             f"measured depth {measured.depth} is more than the bound {static.bound}: one of them is wrong"

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import functools
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackemu.emu.code.flow import FunctionCode
-from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES, Flow
+from stackemu.emu.code.instruction import ESP, Flow
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.code.origin import Origin
+from stackemu.emu.code.origin_state import OriginState
 from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
-from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Recording
 from stackemu.emu.observation import Observation
 from stackemu.emu.processor import KPCR_ADDRESS
+from stackemu.harness.changes import changes_for, in_words
+from stackemu.harness.paths import BlockGraph, frontier
 
 MAX_RECORDINGS = 40
 """Runs of one function that are followed instruction by instruction."""
 MAX_DEEP_RECORDINGS = 60
 """The same for a function whose callees are explored with it."""
+MAX_DETOURS = 6
+"""Runs that are followed to lead one that missed its goal back to it."""
+MAX_DETOUR_ATTEMPTS = 12
+"""Inputs that are tried for that."""
 MAX_OVERRIDES = 24
 """Places in which an input may differ from its seed."""
-_STATUS_ERROR = 3 << 30
-_REGISTERS = {EAX: 0, EBX: 3, EBP: 4, ESI: 5, EDI: 6}
-_ARGUMENTS = {ECX: MAX_ARGUMENT_WORDS, EDX: MAX_ARGUMENT_WORDS + 1}
+MAX_CHANGES = 8
+"""Inputs that are tried to turn one branch of one run."""
+MAX_GOAL_CHANGES = 32
+"""The same in all runs together,"""
+MAX_CALLEE_CHANGES = 12
+"""and for a branch of a callee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,26 @@ class Attempt:
     variant: int
     """Which of the function's argument lists and entry alignments it was called with."""
     observation: Observation
+
+
+class _Lead(NamedTuple):
+    """An attempt that is on its way to a goal."""
+
+    attempt: Attempt
+    kept: tuple[Place, int] | None
+    """The place and the key of the override that turns the goal's own branch."""
+    turned: int = 0
+    """The address of the branch that was turned last."""
+    is_again: bool = False
+    """Whether the same branch was turned before that: in a loop, which compares strings for instance."""
+
+
+class _Goal(NamedTuple):
+    """A transfer at `address` that is to go to `target`, and the attempts that came nearest, the likeliest first."""
+
+    address: int
+    target: int
+    leads: tuple[_Lead, ...]
 
 
 class Explorer:
@@ -58,6 +88,10 @@ class Explorer:
         self._is_deep = is_deep
         self._tried: set[tuple[int, tuple[Override, ...]]] = set()
         self._queue: deque[Attempt] = deque()
+        self._changes: Counter[tuple[int, int]] = Counter()
+        """Inputs tried to turn each branch, by its address and its other target."""
+        self._missed: deque[_Goal] = deque()
+        self._graph = BlockGraph(self._code)
         self.attempts: list[Attempt] = []
         self.corpus: list[Attempt] = []
         """The attempts that ran blocks which those before them did not."""
@@ -80,19 +114,75 @@ class Explorer:
     def explore(self, limit: int) -> None:
         """Try up to `limit` inputs that were worked out from branches."""
         last = len(self.attempts) + limit
-        recordings = 0
         most = MAX_DEEP_RECORDINGS if self._is_deep else MAX_RECORDINGS
-        while self._queue and recordings < most and (self._is_deep or not self.is_complete):
-            attempt = self._next()
-            recording = self._record(attempt.source, attempt.variant)
-            recordings += 1
-            for decision in self._open_decisions(recording):
-                for overrides in _overrides(decision):
-                    if len(self.attempts) >= last:
-                        return
-                    if decision.target in self.seen or decision.target in self._blocks:
-                        break
-                    self._vary(attempt, overrides)
+        for _ in range(most):
+            if len(self.attempts) >= last or (self.is_complete and not self._is_deep):
+                return
+            if self._queue:
+                self._turn_open_branches(self._next(), last)
+            elif self._missed:
+                self._lead_back(self._missed.popleft(), last)
+            else:
+                return
+
+    def _turn_open_branches(self, attempt: Attempt, last: int) -> None:
+        """Try what leads from the branches of a run to blocks not seen."""
+        recording = self._record(attempt.source, attempt.variant)
+        for decision in self._open_decisions(recording):
+            leads: list[_Lead] = []
+            for overrides in changes_for(decision, recording.events):
+                if len(self.attempts) >= last:
+                    return
+                if self._is_seen(decision.target) or len(leads) >= self._patience(decision):
+                    break
+                tried = self._vary(attempt, overrides)
+                if tried is not None:
+                    self._changes[decision.address, decision.target] += 1
+                    leads.append(_Lead(tried, (overrides[-1].place, overrides[-1].key)))
+            leads.append(_Lead(attempt, None))
+            if decision.target in self._code.leaders and not self._is_seen(decision.target):
+                self._missed.append(_Goal(decision.address, decision.target, tuple(leads)))
+
+    def _lead_back(self, goal: _Goal, last: int) -> None:
+        """Turn the branches at which runs left the way to the transfer that they were to turn."""
+        distances = self._graph.distances_to(goal.address)
+        far = len(self._code.leaders)
+
+        def is_nearer(follower: int, other: int) -> bool:
+            return other == goal.target or distances.get(other, far) < distances.get(follower, far)
+
+        pending = list(reversed(goal.leads))
+        detours = tries = 0
+        while distances and pending and detours < MAX_DETOURS:
+            lead = pending.pop()
+            detours += not lead.is_again
+            for found in self._leads_from(lead, goal, is_nearer):
+                tries += not found.is_again
+                pending.append(found)
+                if len(self.attempts) >= last or tries >= MAX_DETOUR_ATTEMPTS or self._is_seen(goal.target):
+                    return
+
+    def _leads_from(self, lead: _Lead, goal: _Goal, is_nearer: Callable[[int, int], bool]) -> Iterator[_Lead]:
+        """Yield attempts that each turn one branch of a run towards the goal, those of the run's end last."""
+        recording = self._record(lead.attempt.source, lead.attempt.variant)
+        for decision in list(self._decisions(recording, is_nearer)):
+            for overrides in changes_for(decision, recording.events):
+                # What was changed to turn the goal's own branch has to stay.
+                if decision.target != goal.target and (overrides[-1].place, overrides[-1].key) == lead.kept:
+                    continue
+                tried = self._vary(lead.attempt, overrides)
+                if tried is not None:
+                    is_again = decision.address == lead.turned and overrides[-1].place is Place.MEMORY
+                    yield _Lead(tried, lead.kept, decision.address, is_again)
+                    break
+
+    def _patience(self, decision: Decision) -> int:
+        """Return how many inputs may be tried to turn a branch of a run."""
+        most = MAX_GOAL_CHANGES if decision.target in self._code.leaders else MAX_CALLEE_CHANGES
+        return min(MAX_CHANGES, most - self._changes[decision.address, decision.target])
+
+    def _is_seen(self, target: int) -> bool:
+        return target in self.seen or target in self._blocks
 
     def _next(self) -> Attempt:
         """Take an attempt to follow: the first, or the deepest of those whose callees count as well."""
@@ -104,14 +194,20 @@ class Explorer:
 
     def _open_decisions(self, recording: Recording) -> list[Decision]:
         """Return the transfers that could have led to blocks not seen, each place once."""
-        found = self._decisions(recording, lambda target: target not in self.seen and target not in self._blocks)
+        found = self._decisions(recording, lambda _follower, target: not self._is_seen(target))
         # The function's own blocks first: those of its callees are of interest where they lead on to own ones.
-        return sorted((one for one in found if one.origins), key=lambda one: one.target not in self._code.leaders)
+        return sorted(found, key=lambda one: one.target not in self._code.leaders)
 
-    def _decisions(self, recording: Recording, wanted: Callable[[int], bool]) -> Iterator[Decision]:
+    def _decisions(self, recording: Recording, wanted: Callable[[int, int], bool]) -> Iterator[Decision]:
         entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
-        tracer = OriginTracer(self._model.instruction, self._table_at, recording.read, entry_esp, KPCR_ADDRESS)
+        state = OriginState(recording.read, self._is_constant, entry_esp, KPCR_ADDRESS)
+        tracer = OriginTracer(self._model.instruction, self._table_at, state)
         return tracer.decisions(recording.steps, recording.events, wanted)
+
+    def _is_constant(self, address: int) -> bool:
+        """Return whether an address lies in the image where the driver cannot write."""
+        section = self._model.image.section_at(address - self._model.image.base)
+        return section is not None and not section.writable
 
     def _table_at(self, address: int) -> Sequence[int]:
         for table, count in self._code.tables:
@@ -119,17 +215,18 @@ class Explorer:
                 return self._model.words(table, count)
         return self._model.code_pointers(address)
 
-    def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> None:
+    def _vary(self, attempt: Attempt, overrides: Sequence[Override]) -> Attempt | None:
+        """Try a changed input; None when it was tried before or has too many changes."""
         source = attempt.source
         for override in overrides:
             source = source.with_override(override)
         key = (attempt.variant, source.overrides)
         if key in self._tried or len(source.overrides) > MAX_OVERRIDES:
-            return
+            return None
         self._tried.add(key)
-        self._attempt(source, attempt.variant)
+        return self._attempt(source, attempt.variant)
 
-    def _attempt(self, source: Input, variant: int) -> None:
+    def _attempt(self, source: Input, variant: int) -> Attempt:
         observation = self._run(source, variant)
         attempt = Attempt(source, variant, observation)
         self.attempts.append(attempt)
@@ -140,6 +237,7 @@ class Explorer:
             self.corpus.append(attempt)
             self.seen |= leaders
             self._blocks |= blocks
+        return attempt
 
     def open_branches(self) -> Iterator[OpenBranch]:
         """Yield each transfer from code that ran to a block that never did, with what it waits for."""
@@ -149,15 +247,15 @@ class Explorer:
             if attempt is None:
                 continue
             recording = self._record(attempt.source, attempt.variant)
-            decisions = self._decisions(recording, target.__eq__)
-            places = [place for one in decisions if one.address == address for place in one.origins]
-            yield OpenBranch(address, target, tuple(dict.fromkeys(_wait(*place, recording) for place in places)))
+            found = self._decisions(recording, functools.partial(_is, target))
+            places = [place for one in found if one.address == address for place in one.origins]
+            yield OpenBranch(address, target, tuple(dict.fromkeys(in_words(*place, recording) for place in places)))
 
     def _through(self, address: int) -> Attempt | None:
         """Return the first attempt that ran the instruction that ends a block at `address`."""
         for attempt in self.attempts:
             for leader in leaders_of(self._code, attempt.observation.blocks):
-                if address == end_of(self._code, leader):
+                if address == self._graph.end_of(leader):
                     return attempt
         return None
 
@@ -169,20 +267,6 @@ class OpenBranch:
     address: int
     target: int
     waits_for: tuple[str, ...]
-
-
-def _wait(origin: Origin, value: int, recording: Recording) -> str:
-    """Return in words that a place of the input would have to hold a value."""
-    esp = recording.steps[0][1][ESP]
-    if origin.kind == "memory":
-        if esp < origin.key <= esp + 4 * MAX_ARGUMENT_WORDS and (origin.key - esp) % 4 == 0:
-            return f"argument {(origin.key - esp) // 4} being {value:#x}"
-        return f"{origin.size} bytes at {origin.key:#010x} being {value:#x}"
-    if origin.kind == "register":
-        return f"{REGISTER_NAMES[origin.key].upper()} at entry being {value:#x}"
-    ordinal = origin.key if origin.kind == "api" else origin.key // 8
-    name = next((event.name for event in recording.events if event.ordinal == ordinal), "a kernel function")
-    return f"{name} answering {value:#x}"
 
 
 def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
@@ -199,47 +283,5 @@ def leaders_of(code: FunctionCode, blocks: Iterable[int]) -> set[int]:
     return seen
 
 
-def end_of(code: FunctionCode, leader: int) -> int | None:
-    """Return the address of the instruction that ends the block of a leader; None where it runs into the next."""
-    at = leader
-    while at in code.instructions:
-        if at in code.successors:
-            return at
-        at = code.instructions[at].end
-        if at in code.leaders:
-            break
-    return None
-
-
-def frontier(code: FunctionCode, ran: Iterable[int], seen: Container[int]) -> Iterator[tuple[int, int]]:
-    """Yield (address of a transfer that ran, leader never seen) for each leader that follows one of `ran`."""
-    ends = {at for leader in ran if (at := end_of(code, leader)) is not None}
-    for at in ends:
-        for target in code.successors.get(at, ()):
-            if target not in seen:
-                yield at, target
-
-
-def _overrides(decision: Decision) -> Iterator[tuple[Override, ...]]:
-    """Yield changes of the input, any of which may turn a decision."""
-    for origin, value in decision.origins:
-        yield from _changes(origin, value)
-
-
-def _changes(origin: Origin, value: int) -> Iterator[tuple[Override, ...]]:
-    key = origin.key
-    if origin.kind == "memory":
-        yield (Override(Place.MEMORY, key, value, origin.size),)
-    elif origin.kind == "drawn":
-        yield (Override(Place.RESULT, key, value),)
-    elif origin.kind == "register":
-        if key in _ARGUMENTS:
-            yield (Override(Place.ARGUMENT, _ARGUMENTS[key], value),)
-        elif key in _REGISTERS:
-            yield (Override(Place.REGISTER, _REGISTERS[key], value),)
-    else:
-        if value & _STATUS_ERROR == _STATUS_ERROR:
-            yield (Override(Place.OUTCOME, key, 0), Override(Place.FAILURE, key, value))
-        for outcome in (0, 1):
-            yield (Override(Place.OUTCOME, key, outcome),)
-        yield (Override(Place.RESULT, 8 * key, value),)
+def _is(target: int, _follower: int, other: int) -> bool:
+    return other == target

@@ -16,7 +16,8 @@ from typing import TypeAlias
 from stackemu.emu.forced_branches import ForcedBranch, forced_branch
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.contexts import RUNAWAY, Context
-from stackemu.harness.explore import frontier, leaders_of
+from stackemu.harness.explore import leaders_of
+from stackemu.harness.paths import frontier
 from stackemu.harness.static.behind import CodeBehind
 from stackemu.harness.static.callgraph import CallGraph
 

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 
 class Comparison(NamedTuple):
-    """What set the flags: `cmp left, right` or `test left, right`, `size` in bytes."""
+    """What set the flags: `cmp`, `test` or `add` of `left` and `right`, `size` in bytes.
 
-    is_test: bool
+    Other instructions set them like one of these: `sub` like `cmp`, `and` like `test`, `inc` like `add` of 1.
+    """
+
+    operation: str
     left: int
     right: int
     size: int
@@ -29,12 +32,16 @@ class _Flags(NamedTuple):
 def _flags(comparison: Comparison) -> _Flags:
     mask = (1 << 8 * comparison.size) - 1
     left, right, size = comparison.left & mask, comparison.right & mask, comparison.size
-    if comparison.is_test:
+    if comparison.operation == "test":
         result = left & right
         return _Flags(result == 0, False, bool(_signed(result, size) < 0), False)
-    result = (left - right) & mask
-    difference = _signed(left, size) - _signed(right, size)
-    return _Flags(result == 0, left < right, _signed(result, size) < 0, difference != _signed(result, size))
+    if comparison.operation == "add":
+        result, carry = (left + right) & mask, left + right > mask
+        exact = _signed(left, size) + _signed(right, size)
+    else:
+        result, carry = (left - right) & mask, left < right
+        exact = _signed(left, size) - _signed(right, size)
+    return _Flags(result == 0, carry, _signed(result, size) < 0, exact != _signed(result, size))
 
 
 # Condition codes by the suffix of jcc, setcc and cmovcc (Intel SDM volume 1, appendix B).
@@ -67,9 +74,11 @@ def solutions(condition: str, comparison: Comparison, wanted: bool) -> Iterator[
     size = comparison.size
     mask = (1 << 8 * size) - 1
     right, sign = comparison.right & mask, 1 << (8 * size - 1)
-    choices = (
-        (right, 0, 1, sign, ~right, mask) if comparison.is_test else (right, right + 1, right - 1, 0, mask, sign)
-    )
+    choices = {
+        "test": (right, 0, right & -right, 1 << right.bit_length() >> 1, sign, ~right, mask),
+        "add": (-right, 1 - right, -right - 1, 0, mask, sign, sign - 1),
+        "cmp": (right, right + 1, right - 1, 0, mask, sign),
+    }[comparison.operation]
     seen = set()
     for choice in choices:
         value = choice & mask
@@ -80,3 +89,12 @@ def solutions(condition: str, comparison: Comparison, wanted: bool) -> Iterator[
 
 CONDITION_CODES = tuple(_CONDITIONS)
 """The condition codes that are known."""
+SYNONYMS: Mapping[str, str] = {
+    "z": "e", "nz": "ne", "c": "b", "nc": "ae", "nae": "b", "nb": "ae", "na": "be", "nbe": "a", "nge": "l",
+    "nl": "ge", "ng": "le", "nle": "g",
+}  # fmt: skip
+"""Other names of condition codes (Intel SDM volume 1, appendix B)."""
+SWAPPED: Mapping[str, str] = {
+    "e": "e", "ne": "ne", "b": "a", "a": "b", "ae": "be", "be": "ae", "l": "g", "g": "l", "le": "ge", "ge": "le",
+}  # fmt: skip
+"""Condition codes that say the same of `cmp` with its operands exchanged."""

@@ -36,6 +36,8 @@ class Reg(NamedTuple):
 
     number: int
     size: int
+    shift: int = 0
+    """Bits below it in that register: 8 for AH, CH, DH and BH."""
 
 
 class Imm(NamedTuple):
@@ -104,13 +106,13 @@ _FAMILIES = {
     EDI: ("edi", "di"),
 }
 _REGISTERS: dict[int, Reg] = {
-    getattr(x86, f"X86_REG_{name.upper()}"): Reg(number, 4 if len(name) == 3 else 1 if name[-1] in "lh" else 2)
+    getattr(x86, f"X86_REG_{name.upper()}"): Reg(number, size, 8 if name[-1] == "h" else 0)
     for number, names in _FAMILIES.items()
-    for name in names
+    for name, size in zip(names, (4, 2, 1, 1), strict=False)
 }
 _SEGMENTS = {x86.X86_REG_FS: "fs", x86.X86_REG_GS: "gs"}
 _NO_WRITES: frozenset[int] = frozenset()
-_PREFIXES = ("rep ", "repz ", "repne ", "repnz ", "lock ", "bnd ", "notrack ")
+_PREFIXES = ("rep ", "repe ", "repz ", "repne ", "repnz ", "lock ", "bnd ", "notrack ")
 _OPERAND_SIZE_PREFIX = 0x66
 _STOP_IDS = frozenset({x86.X86_INS_HLT, x86.X86_INS_INT3, x86.X86_INS_UD2, x86.X86_INS_UD0, x86.X86_INS_UD1})
 _RETURN_IDS = frozenset({x86.X86_INS_RET, x86.X86_INS_RETF, x86.X86_INS_IRET, x86.X86_INS_IRETD})

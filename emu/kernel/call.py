@@ -178,7 +178,8 @@ class Context:
         return self.counted(address).decode("utf-16-le", "replace")
 
     def put_counted(self, address: int, data: bytes, maximum: int | None = None) -> None:
-        """Make `address` a counted string over a new buffer that holds `data`."""
+        """Make `address` a counted string over a new buffer that holds `data`, cut off at `MAX_STRING` bytes."""
+        data = data[:MAX_STRING]
         size = len(data) + 2 if maximum is None else maximum
         buffer = self.allocate(size)
         self.host.write(buffer, data + bytes(max(0, size - len(data))))

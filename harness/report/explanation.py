@@ -42,7 +42,7 @@ def _lines(
     for branch in runs.open_branches[:MAX_BRANCHES]:
         instruction = instruction_at(branch.address)
         mnemonic = instruction.mnemonic if instruction is not None else "transfer"
-        ways = " or ".join(branch.waits_for[:MAX_WAYS]) or "a value computed from more than one place"
+        ways = " or ".join(branch.waits_for[:MAX_WAYS]) or "nothing that the input decides directly"
         yield f"  not reached: {branch.target:#010x}, by `{mnemonic}` at {branch.address:#010x}; waits for {ways}"
     left = len(runs.open_branches) - MAX_BRANCHES
     if left > 0:

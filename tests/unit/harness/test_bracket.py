@@ -18,9 +18,11 @@ def static(bound: int | None, path: Sequence[tuple[str, int]] = (), open_: tuple
     return StaticFigures(locals=0, saved=0, frame=0, own=8, bound=bound, open=open_, path=frames(*path))
 
 
-def measured(depth: int | None, chain: Sequence[tuple[str, int]] = ()) -> MeasuredFigures:
+def measured(
+    depth: int | None, chain: Sequence[tuple[str, int]] = (), outcome: str = "returned"
+) -> MeasuredFigures:
     return MeasuredFigures(
-        outcome="returned",
+        outcome=outcome,
         own=8,
         depth=depth,
         chain=frames(*chain),
@@ -66,6 +68,14 @@ def test_without_a_bound_the_first_reason_against_it_is_given() -> None:
 
 def test_reasons_that_the_verdict_gives_already_are_not_repeated() -> None:
     assert bracket(static(None, (), ("stack allocated by a run-time amount",)), measured(20)) == (OPEN, None)
+
+
+@pytest.mark.parametrize("outcome", ["bugcheck", "raised"])
+def test_the_way_into_a_bugcheck_does_not_contradict_the_bound(outcome: str) -> None:
+    assert bracket(static(0), measured(24, outcome=outcome)) == (
+        OPEN,
+        f"no run returned: the deepest ended as {outcome}, which the bound leaves out",
+    )
 
 
 def test_what_was_not_measured_has_no_bracket() -> None:
