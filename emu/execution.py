@@ -283,7 +283,7 @@ class Execution:
         if pending is not None:
             return pending(address)
         if address < NULL_END:
-            why = f"call or jump to {address:#010x}"
+            why = f"{faults.WILD_JUMP} {address:#010x}"
             return Fault(address, Outcome.FAULTED, why, faults.STATUS_ACCESS_VIOLATION, (8, address))
         if error == unicorn.UC_ERR_OK:
             return Fault(address, Outcome.UNSUPPORTED, f"halted at {address:#010x}")

@@ -13,6 +13,8 @@ STATUS_PRIVILEGED_INSTRUCTION = 0xC0000096
 STATUS_BREAKPOINT = 0x80000003
 STATUS_ASSERTION_FAILURE = 0xC0000420
 
+WILD_JUMP = "call or jump to"
+"""How the words for a transfer to where no code can be begin."""
 FAST_FAIL = 0x29
 ASSERTION = 0x2C
 BREAKPOINT = 3

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Outcome
 from stackemu.emu.symbols.function import Function
-from stackemu.harness.bring_up import entry_root
+from stackemu.harness.bring_up import BringUp, entry_root
 from stackemu.harness.contexts import Figures, deeper_contexts
 from stackemu.harness.measure import FunctionRuns, Task
 from stackemu.harness.session import Driver
-from stackemu.harness.workers import WorkerPool
 
 MAX_ROUNDS = 5
 """How often functions are measured because others registered them for roles; the rest is left as it is."""
 
 
+class Crew(Protocol):
+    """Whoever measures functions: processes of this machine, or those of a campaign."""
+
+    @property
+    def bring_up(self) -> BringUp:
+        """How the driver came up, with the roots known so far."""
+
+    def measure(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, FunctionRuns]]:
+        """Yield each task with its runs as they are finished, in no particular order."""
+
+
 def measure_in_rounds(
     driver: Driver,
     functions: Sequence[Function],
-    pool: WorkerPool,
+    crew: Crew,
     on_progress: Callable[[int, int, str], None],
     *,
     explain: bool = False,
@@ -33,7 +44,7 @@ def measure_in_rounds(
     runs, and so on; last what nobody registered. A function that is registered even later is measured again.
     """
     # What was registered at the start comes first: its contexts are there in every run.
-    roots = [*(root for root in (entry_root(driver.image),) if root), *pool.bring_up.roots]
+    roots = [*(root for root in (entry_root(driver.image),) if root), *crew.bring_up.roots]
     runs: dict[int, FunctionRuns] = {}
     measured_in: dict[int, tuple[Root, ...]] = {}
     for _ in range(MAX_ROUNDS):
@@ -46,13 +57,13 @@ def measure_in_rounds(
         tasks = tasks or _without_roles(functions, runs, explain, alignments)
         if not tasks:
             break
-        _measure(pool, tasks, runs, len(functions), on_progress)
+        _measure(crew, tasks, runs, len(functions), on_progress)
         measured_in.update((task.function.rva, task.roles) for task in tasks)
         found = frozenset().union(*(one.roots for one in runs.values()))
         roots += sorted(found.difference(roots), key=lambda one: (one.address, one.role, one.kind, one.context))
     left = _without_roles(functions, runs, explain, alignments)
-    _measure(pool, left, runs, len(functions), on_progress)
-    _look_into_callers(driver, functions, pool, runs)
+    _measure(crew, left, runs, len(functions), on_progress)
+    _look_into_callers(driver, functions, crew, runs)
     return runs
 
 
@@ -68,7 +79,7 @@ def _without_roles(
 
 
 def _look_into_callers(
-    driver: Driver, functions: Sequence[Function], pool: WorkerPool, runs: dict[int, FunctionRuns]
+    driver: Driver, functions: Sequence[Function], crew: Crew, runs: dict[int, FunctionRuns]
 ) -> None:
     """Where a function went deeper in a run of its callers than in its own, let the deeper figures count."""
     base = driver.image.base
@@ -84,18 +95,18 @@ def _look_into_callers(
         for function in functions
         if base + function.rva in contexts
     ]
-    for task, found in pool.measure(tasks):
+    for task, found in crew.measure(tasks):
         runs[task.function.rva] = runs[task.function.rva].joined(found)
 
 
 def _measure(
-    pool: WorkerPool,
+    crew: Crew,
     tasks: Sequence[Task],
     runs: dict[int, FunctionRuns],
     total: int,
     on_progress: Callable[[int, int, str], None],
 ) -> None:
-    for task, observed in pool.measure(tasks):
+    for task, observed in crew.measure(tasks):
         runs[task.function.rva] = observed
         on_progress(len(runs), total, task.function.name)
 
