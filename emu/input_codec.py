@@ -1,11 +1,11 @@
 """Inputs as a few bytes, and back: what a witness carries.
 
-One header byte: the format's version in bits 6 and 7, the style's number in bits 2 to 5, and in bits 0 and 1 whether
-kernel functions succeed (0 either, 1 they fail, 2 they succeed). Then the seed, and each override in its order: a byte
-with the place in bits 0 to 3 and, for memory, `size - 1` in the bits above it when that is less than 15; the key; the
-value. Numbers are LEB128 varints (DWARF 5, section 7.6). A key in memory is the distance from the end of the memory
-override before it, at first from the arena's begin, zigzag-coded, so that neighbours take no more than a byte. The
-value of memory is its bytes, of anything else a number.
+One header byte: the version of the format in bits 6 and 7, the style in bits 2 to 5, and in bits 0 and 1 whether
+kernel functions succeed (0 either, 1 they fail, 2 they succeed). Then the seed, and each override in its order: a
+byte with the place in bits 0 to 3 and, for memory, `size - 1` in the bits above it where that is less than 15; the
+key; the value. Numbers are LEB128 varints (DWARF 5, section 7.6). A key in memory is the distance from the end of the
+memory override before it, at first from where the arena begins, zigzag-coded, so that neighbours take no more than a
+byte. The value of memory is its bytes, of anything else a number.
 """
 
 from __future__ import annotations

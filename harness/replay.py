@@ -29,8 +29,13 @@ class Replay:
 
     @property
     def is_same(self) -> bool:
-        """Whether the figures are the witness's."""
-        return (self.observation.own, self.observation.depth) == (self.witness.own, self.witness.depth)
+        """Whether the figures and the ending are the witness's."""
+        observation, witness = self.observation, self.witness
+        return (observation.own, observation.depth, observation.outcome.value) == (
+            witness.own,
+            witness.depth,
+            witness.outcome,
+        )
 
 
 class Replayer:

@@ -1,4 +1,4 @@
-"""Witnesses: a measured figure's run as a file that repeats it anywhere. Schema `stackemu.witness/1`."""
+"""Witnesses: a measured figure's run as a file that repeats it anywhere. Schema `stackemu.witness/2`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 import msgspec
 
 from stackemu.emu.errors import InputError
-from stackemu.emu.inputs import Input, Override, Place, Style
+from stackemu.emu.input_codec import decode, encode
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import Arguments
+from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.contexts import MAX_STEPS, Context, Step
 from stackemu.harness.measure import FunctionRuns, RunSettings
 from stackemu.harness.session import Driver
 
-SCHEMA = "stackemu.witness/1"
+SCHEMA = "stackemu.witness/2"
 MAX_FILE = 1 << 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9_@$?.-]+")
 _LONGEST_NAME = 80
@@ -47,29 +48,14 @@ class WitnessArguments(msgspec.Struct, frozen=True, kw_only=True):
     edx: bool | str | None
 
 
-class WitnessOverride(msgspec.Struct, frozen=True, kw_only=True):
-    """A place of the input with a value of its own."""
-
-    place: str
-    key: int
-    value: int
-    size: int
-
-
-class WitnessInput(msgspec.Struct, frozen=True, kw_only=True):
-    """Where every unknown byte of the run comes from."""
-
-    seed: int
-    style: str
-    succeed: bool | None
-    overrides: tuple[WitnessOverride, ...]
-
-
 class WitnessStep(msgspec.Struct, frozen=True, kw_only=True):
     """A call that the kernel makes before the run."""
 
     root: WitnessRoot
-    input: WitnessInput
+    input: str
+    """Where every unknown byte of the call comes from: the bytes of `emu.input_codec`, in hexadecimal."""
+    label: str
+    """The same for people: it counts for nothing."""
 
 
 class Witness(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,39 +70,62 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     root: WitnessRoot | None
     arguments: WitnessArguments | None
     alignment: int
-    input: WitnessInput
+    input: str
+    """Where every unknown byte of the run comes from: the bytes of `emu.input_codec`, in hexadecimal."""
+    label: str
+    """The same for people: it counts for nothing."""
     seed: int
     budget: int
     initialise: bool
     own: int
     depth: int
+    outcome: str
+    """How the run ended (`Outcome`)."""
+    why: str | None
     before: tuple[WitnessStep, ...] = ()
     """What comes before the run, each from the state that the one before left; the figures are the run's alone."""
 
 
 def witness_of(driver: Driver, function: Function, runs: FunctionRuns, settings: RunSettings) -> Witness | None:
     """Return the witness of a function's deepest run, None where it has none."""
-    context, best = runs.context, runs.best
-    if context is None or best is None:
+    if runs.context is None or runs.best is None:
         return None
+    return witness_for(driver, function.name, function.rva, runs.context, runs.best, settings)
+
+
+def witness_for(
+    driver: Driver, name: str, rva: int, context: Context, observation: Observation, settings: RunSettings
+) -> Witness:
+    """Return the witness of one run, which showed `observation` of the function at an RVA."""
     way, base = context.way, driver.image.base
-    is_root = isinstance(way, Root)
     return Witness(
         driver=WitnessDriver(path=str(driver.image.path), sha256=driver.image.sha256),
-        function=function.name,
-        rva=function.rva,
+        function=name,
+        rva=rva,
         caller=context.caller,
         root=_root(way, base) if isinstance(way, Root) else None,
-        arguments=None if is_root else _arguments(way),
+        arguments=_arguments(way),
         alignment=context.alignment,
-        input=_input(context.source),
+        input=encode(context.source).hex(),
+        label=context.source.label,
         seed=settings.seed,
         budget=settings.budget,
         initialise=settings.initialise,
-        own=best.own,
-        depth=best.depth,
-        before=tuple(WitnessStep(root=_root(step.root, base), input=_input(step.source)) for step in context.before),
+        own=observation.own,
+        depth=observation.depth,
+        outcome=observation.outcome.value,
+        why=observation.why,
+        before=tuple(_step(step, base) for step in context.before),
     )
+
+
+def input_size(context: Context) -> int:
+    """Return how many bytes the input of a run takes, with those of the calls before it."""
+    return sum(len(encode(source)) for source in (context.source, *(step.source for step in context.before)))
+
+
+def _step(step: Step, base: int) -> WitnessStep:
+    return WitnessStep(root=_root(step.root, base), input=encode(step.source).hex(), label=step.source.label)
 
 
 def _root(root: Root, base: int) -> WitnessRoot:
@@ -129,21 +138,11 @@ def _arguments(way: Arguments | Root) -> WitnessArguments | None:
     return WitnessArguments(stack=way.stack, ecx=way.ecx, edx=way.edx)
 
 
-def _input(source: Input) -> WitnessInput:
-    overrides = tuple(
-        WitnessOverride(place=one.place.value, key=one.key, value=one.value, size=one.size)
-        for one in source.overrides
-    )
-    return WitnessInput(
-        seed=source.seed, style=source.style.name.lower(), succeed=source.succeed, overrides=overrides
-    )
-
-
 def context_of(witness: Witness, base: int) -> Context:
     """Return what repeats a witness's run in an image at `base`.
 
     Raises:
-        ValueError: the witness names a style or a place that does not exist, or has too many steps.
+        ValueError: an input is none, or there are too many steps.
     """
     arguments = witness.arguments
     way: Arguments | Root = Arguments()
@@ -153,21 +152,12 @@ def context_of(witness: Witness, base: int) -> Context:
         way = Arguments(arguments.stack, arguments.ecx, arguments.edx)
     if len(witness.before) > MAX_STEPS:
         raise ValueError(f"{len(witness.before)} steps before the run, of at most {MAX_STEPS}")
-    before = tuple(Step(_root_of(step.root, base), _input_of(step.input)) for step in witness.before)
-    return Context(witness.caller, way, witness.alignment, _input_of(witness.input), before)
+    before = tuple(Step(_root_of(step.root, base), decode(bytes.fromhex(step.input))) for step in witness.before)
+    return Context(witness.caller, way, witness.alignment, decode(bytes.fromhex(witness.input)), before)
 
 
 def _root_of(root: WitnessRoot, base: int) -> Root:
     return Root(base + root.rva, root.role, root.kind, root.context)
-
-
-def _input_of(given: WitnessInput) -> Input:
-    try:
-        style = Style[given.style.upper()]
-    except KeyError as error:
-        raise ValueError(f"{given.style} is no style of inputs") from error
-    overrides = tuple(Override(Place(one.place), one.key, one.value, one.size) for one in given.overrides)
-    return Input(given.seed, style, given.succeed, overrides)
 
 
 def load_witness(path: Path) -> Witness:

@@ -47,7 +47,7 @@ class ReplayFormat(enum.StrEnum):
 
 def replay(
     witness: Annotated[
-        Path, typer.Argument(metavar="WITNESS", help="A file that run --witnesses wrote.", show_default=False)
+        Path, typer.Argument(metavar="WITNESS", help="A file that run --witnesses or fuzz wrote.", show_default=False)
     ],
     driver: Annotated[
         Path | None,
@@ -102,8 +102,8 @@ def replay(
     output.deliver(render(replayed, compared), target)
     if not replayed.is_same:
         raise CheckFailedError(
-            f"{witness}: own {known.own} and depth {known.depth} have become {replayed.observation.own} and "
-            f"{replayed.observation.depth}; other symbols or another version of stackemu measured them"
+            f"{witness}: own {known.own}, depth {known.depth}, {known.outcome} have become {replayed.observation.own}, "
+            f"{replayed.observation.depth}, {replayed.observation.outcome.value}; other symbols or another version of stackemu measured them"
         )
     if compared is not None and compared.is_wrong:
         raise CheckFailedError(f"{witness}: the host's processor disagrees: {compared.why}")

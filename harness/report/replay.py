@@ -25,7 +25,7 @@ def to_text(replay: Replay, compared: Comparison | None) -> str:
         *(f"  {share:>6}  {printable(name)}" for name, share in replay.chain),
     ]
     if not replay.is_same:
-        lines.append(f"  the witness says depth {witness.depth}, own {witness.own}")
+        lines.append(f"  the witness says depth {witness.depth}, own {witness.own}, {witness.outcome}")
     if compared is not None:
         lines.append(f"  native: {_verdict(compared)}")
     return "\n".join(lines) + "\n"

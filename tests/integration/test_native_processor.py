@@ -71,7 +71,7 @@ def test_figures_that_have_changed_fail(stackemu: Stackemu, witness: Path) -> No
     done = stackemu("replay", witness)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"depth {known['depth'] + 4} have become" in done.stderr
+    assert f"depth {known['depth'] + 4}, returned have become" in done.stderr
 
 
 def test_another_image_is_refused(stackemu: Stackemu, witness: Path, stackzoo: Path) -> None:

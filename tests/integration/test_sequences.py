@@ -194,13 +194,13 @@ def test_a_witness_whose_steps_come_to_nothing_says_which(invoke: Invoke, witnes
 
 def test_a_witness_without_steps_is_of_the_same_schema(invoke: Invoke, witness: Path, tmp_path: Path) -> None:
     document = json.loads(witness.read_text(encoding="utf-8"))
-    assert document["schema"] == "stackemu.witness/1"
+    assert document["schema"] == "stackemu.witness/2"
     del document["before"]
     alone = tmp_path / "alone.json"
     alone.write_text(json.dumps(document), encoding="utf-8")
     done = invoke("replay", alone)
     assert done.code == 1, "the run by itself is less deep"
-    assert f"depth {document['depth']} have become" in done.err
+    assert f"depth {document['depth']}, returned have become" in done.err
 
 
 def test_a_witness_with_too_many_steps_is_refused(invoke: Invoke, witness: Path, tmp_path: Path) -> None:
