@@ -56,25 +56,21 @@ class Backend(Protocol):
         """End everything that runs."""
 
 
-def open_pool(
-    work: Callable[[Package, T], R | Missing],
-    package: Package,
-    *,
-    jobs: int = 1,
-    cluster: str | None = None,
-    patience: float = PATIENCE,
-) -> Pool[T, R]:
-    """Return a pool of `jobs` processes of this machine, or of the Dask cluster at an address.
+def local_pool(work: Callable[[Package, T], R | Missing], package: Package, jobs: int = 1) -> Pool[T, R]:
+    """Return a pool of `jobs` processes of this machine."""
+    return Pool(LocalBackend(jobs, preload=work.__module__), work, package)
+
+
+def cluster_pool(work: Callable[[Package, T], R | Missing], package: Package, address: str) -> Pool[T, R]:
+    """Return a pool of the workers of a Dask cluster; `address` is its scheduler's.
 
     Raises:
         UsageError: the cluster cannot be used from here, or not for this work.
         InputError: the cluster cannot be reached.
     """
-    if cluster is None:
-        return Pool(LocalBackend(jobs, preload=work.__module__), work, package, patience)
     from stackemu.harness.fuzz.cluster import DaskBackend  # not needed, and slow to import, without a cluster
 
-    return Pool(DaskBackend(cluster), work, package, patience)
+    return Pool(DaskBackend(address), work, package)
 
 
 @dataclass(slots=True)
@@ -168,7 +164,7 @@ class Pool(Generic[T, R]):
                 return
             answer = Lost(f"the process that ran it died ({type(death).__name__})")
         except CancelledError:
-            answer = Lost("it was cancelled")
+            answer = Lost("the connection to what ran it was lost")
         if not isinstance(answer, Missing):
             self._finished.append((errand.item, answer))
         elif errand.package is self._package:

@@ -12,27 +12,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing import active_children
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import pool_work
 import pytest
 
 from stackemu.harness.fuzz.local import LocalBackend
 from stackemu.harness.fuzz.package import Package
-from stackemu.harness.fuzz.pool import Lost, Pool, open_pool
+from stackemu.harness.fuzz.pool import Lost, Pool, local_pool
 
 PACKAGE = Package("d1635t", b"MZ" * 500, "made.sys", None, None)
-HERE = Path(__file__).parent
 FATAL = [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL]
-
-
-@pytest.fixture
-def pool_work(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module beside this one, as worker processes can import it too."""
-    monkeypatch.syspath_prepend(HERE)
-    import pool_work
-
-    return pool_work
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +49,8 @@ def values(answers: dict[Any, Any]) -> dict[Any, int | None]:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_every_item_comes_back_once_with_its_own_result(pool_work: ModuleType, jobs: int) -> None:
-    with open_pool(pool_work.double, PACKAGE, jobs=jobs) as pool:
+def test_every_item_comes_back_once_with_its_own_result(jobs: int) -> None:
+    with local_pool(pool_work.double, PACKAGE, jobs) as pool:
         assert pool.width() == jobs
         answers = drain(pool, range(20))
     assert values(answers) == {number: 2 * number for number in range(20)}
@@ -69,8 +59,8 @@ def test_every_item_comes_back_once_with_its_own_result(pool_work: ModuleType, j
     assert len(pids) <= jobs
 
 
-def test_as_many_processes_as_jobs_work_at_once(pool_work: ModuleType, tmp_path: Path) -> None:
-    with open_pool(pool_work.announce, PACKAGE, jobs=2) as pool:
+def test_as_many_processes_as_jobs_work_at_once(tmp_path: Path) -> None:
+    with local_pool(pool_work.announce, PACKAGE, 2) as pool:
         for _ in range(3):
             pool.submit(str(tmp_path))
         while len(list(tmp_path.glob("begun-*"))) < 2:
@@ -80,13 +70,13 @@ def test_as_many_processes_as_jobs_work_at_once(pool_work: ModuleType, tmp_path:
     assert len(pids) == 2
 
 
-def test_without_work_there_are_no_results_to_wait_for(pool_work: ModuleType) -> None:
-    with open_pool(pool_work.double, PACKAGE) as pool:
+def test_without_work_there_are_no_results_to_wait_for() -> None:
+    with local_pool(pool_work.double, PACKAGE) as pool:
         assert list(pool.results()) == []
 
 
-def test_results_that_were_not_taken_come_the_next_time(pool_work: ModuleType) -> None:
-    with open_pool(pool_work.double, PACKAGE) as pool:
+def test_results_that_were_not_taken_come_the_next_time() -> None:
+    with local_pool(pool_work.double, PACKAGE) as pool:
         pool.submit(1)
         pool.submit(2)
         first = next(pool.results())
@@ -94,9 +84,9 @@ def test_results_that_were_not_taken_come_the_next_time(pool_work: ModuleType) -
     assert sorted([first[0], second[0]]) == [1, 2]
 
 
-def test_items_can_be_submitted_while_results_are_read(pool_work: ModuleType) -> None:
+def test_items_can_be_submitted_while_results_are_read() -> None:
     seen = []
-    with open_pool(pool_work.double, PACKAGE) as pool:
+    with local_pool(pool_work.double, PACKAGE) as pool:
         pool.submit(1)
         while len(seen) < 5:
             for _, answer in pool.results():
@@ -107,56 +97,56 @@ def test_items_can_be_submitted_while_results_are_read(pool_work: ModuleType) ->
 
 class TestContents:
     @pytest.mark.parametrize("name", ["measure", "raise_missing"])
-    def test_they_are_sent_once_to_a_process(self, pool_work: ModuleType, name: str) -> None:
-        with open_pool(getattr(pool_work, name), PACKAGE) as pool:
+    def test_they_are_sent_once_to_a_process(self, name: str) -> None:
+        with local_pool(getattr(pool_work, name), PACKAGE) as pool:
             answers = drain(pool, range(10))
         assert values(answers) == {number: 1000 + number for number in range(10)}
         assert sum(answer.had_contents for answer in answers.values()) == 1
 
-    def test_they_are_not_sent_where_they_are_not_missing(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.double, PACKAGE) as pool:
+    def test_they_are_not_sent_where_they_are_not_missing(self) -> None:
+        with local_pool(pool_work.double, PACKAGE) as pool:
             assert not any(answer.had_contents for answer in drain(pool, range(3)).values())
 
-    def test_a_worker_that_misses_them_all_the_same_loses_the_item(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.never_there, PACKAGE) as pool:
+    def test_a_worker_that_misses_them_all_the_same_loses_the_item(self) -> None:
+        with local_pool(pool_work.never_there, PACKAGE) as pool:
             assert drain(pool, [1]) == {1: Lost("the worker could not use the driver that it was sent")}
 
 
 class TestDeaths:
     @pytest.mark.parametrize("jobs", [1, 2])
     @pytest.mark.parametrize("number", FATAL, ids=lambda number: number.name)
-    def test_only_the_item_that_kills_a_process_is_lost(self, pool_work: ModuleType, number: int, jobs: int) -> None:
-        with open_pool(pool_work.die_of_negatives, PACKAGE, jobs=jobs) as pool:
+    def test_only_the_item_that_kills_a_process_is_lost(self, number: int, jobs: int) -> None:
+        with local_pool(pool_work.die_of_negatives, PACKAGE, jobs) as pool:
             answers = drain(pool, [1, 2, -number, 3, 4])
         assert values(answers) == {1: 2, 2: 4, -number: None, 3: 6, 4: 8}
         assert "died" in answers[-number].why
 
-    def test_an_exit_is_a_death(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.exit_at_zero, PACKAGE) as pool:
+    def test_an_exit_is_a_death(self) -> None:
+        with local_pool(pool_work.exit_at_zero, PACKAGE) as pool:
             assert values(drain(pool, [0, 1])) == {0: None, 1: 2}
 
-    def test_a_process_killed_from_outside_loses_nothing(self, pool_work: ModuleType, tmp_path: Path) -> None:
+    def test_a_process_killed_from_outside_loses_nothing(self, tmp_path: Path) -> None:
         once = tmp_path / "once"
         once.touch()
-        with open_pool(pool_work.die_once, PACKAGE) as pool:
+        with local_pool(pool_work.die_once, PACKAGE) as pool:
             assert values(drain(pool, [str(once)])) == {str(once): 2}
         assert not once.exists()
 
-    def test_all_items_killing_ends_all_the_same(self, pool_work: ModuleType) -> None:
+    def test_all_items_killing_ends_all_the_same(self) -> None:
         killers = [-number for number in FATAL]
-        with open_pool(pool_work.die_of_negatives, PACKAGE, jobs=2) as pool:
+        with local_pool(pool_work.die_of_negatives, PACKAGE, 2) as pool:
             assert values(drain(pool, killers)) == dict.fromkeys(killers)
 
-    def test_an_item_that_hangs_is_given_up(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.double, PACKAGE) as warm:  # the server that forks workers takes its time to start
+    def test_an_item_that_hangs_is_given_up(self) -> None:
+        with local_pool(pool_work.double, PACKAGE) as warm:  # the server that forks workers takes its time to start
             drain(warm, [1])
-        with open_pool(pool_work.hang_at_zero, PACKAGE, patience=3) as pool:
+        with Pool(LocalBackend(1), pool_work.hang_at_zero, PACKAGE, patience=3) as pool:
             answers = drain(pool, [0, 1])
         assert answers[0] == Lost("there was no answer for 3 s")
         assert answers[1].value == 2
 
-    def test_what_still_runs_at_the_end_is_killed(self, pool_work: ModuleType, tmp_path: Path) -> None:
-        with open_pool(pool_work.announce, PACKAGE) as pool:
+    def test_what_still_runs_at_the_end_is_killed(self, tmp_path: Path) -> None:
+        with local_pool(pool_work.announce, PACKAGE) as pool:
             pool.submit(str(tmp_path))
             while not list(tmp_path.iterdir()):
                 assert list(pool.results(0.01)) == []
@@ -164,12 +154,12 @@ class TestDeaths:
 
 
 class TestRefusals:
-    def test_an_input_that_a_worker_cannot_use_is_lost_with_its_reason(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.refuse, PACKAGE) as pool:
+    def test_an_input_that_a_worker_cannot_use_is_lost_with_its_reason(self) -> None:
+        with local_pool(pool_work.refuse, PACKAGE) as pool:
             assert drain(pool, [5]) == {5: Lost("driver.sys: no 5")}
 
-    def test_a_mistake_in_the_work_is_raised(self, pool_work: ModuleType) -> None:
-        with open_pool(pool_work.fail, PACKAGE) as pool:
+    def test_a_mistake_in_the_work_is_raised(self) -> None:
+        with local_pool(pool_work.fail, PACKAGE) as pool:
             pool.submit(1)
             with pytest.raises(ZeroDivisionError):
                 list(pool.results())
@@ -179,10 +169,10 @@ OWNER = """
 import os, sys, time
 import pool_work
 from stackemu.harness.fuzz.package import Package
-from stackemu.harness.fuzz.pool import open_pool
+from stackemu.harness.fuzz.pool import local_pool
 
 if __name__ == "__main__":
-    with open_pool(pool_work.announce, Package("digest", b"", "made.sys", None, None), jobs=2) as pool:
+    with local_pool(pool_work.announce, Package("digest", b"", "made.sys", None, None), 2) as pool:
         for _ in range(2):
             pool.submit(sys.argv[1])
         try:
@@ -201,7 +191,7 @@ class TestOwner:
         (tmp_path / "begun").mkdir()
         script = tmp_path / "owner.py"
         script.write_text(OWNER)
-        paths = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+        paths = os.pathsep.join(filter(None, sys.path))
         process = subprocess.Popen(
             [sys.executable, str(script), str(tmp_path / "begun")],
             stdout=subprocess.PIPE,
@@ -251,7 +241,7 @@ class Recorded(LocalBackend):
 
 
 @pytest.mark.parametrize(("width", "most"), [(0, 1), (1, 1), (2, 2)])
-def test_no_more_items_are_handed_out_than_there_is_room_for(pool_work: ModuleType, width: int, most: int) -> None:
+def test_no_more_items_are_handed_out_than_there_is_room_for(width: int, most: int) -> None:
     backend = Recorded(width)
     with Pool(backend, pool_work.double, PACKAGE) as pool:
         assert len(drain(pool, range(6))) == 6
