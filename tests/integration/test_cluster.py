@@ -45,7 +45,7 @@ class Cluster:
         file = self._directory / "scheduler.json"
         scheduler = ("scheduler", "--port", "0", "--scheduler-file", str(file))
         self.scheduler = self._run(scheduler, settings or {})
-        while not file.exists():
+        while not (file.exists() and file.read_text().endswith("}")):  # it is not written at once
             assert self.scheduler.poll() is None
             time.sleep(0.01)
         address: str = json.loads(file.read_text())["address"]
