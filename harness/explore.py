@@ -111,6 +111,11 @@ class Explorer:
             for variant in range(variants):
                 self._attempt(source, variant)
 
+    def know(self, blocks: Iterable[int]) -> None:
+        """Count blocks as seen that other runs came to, so that nothing is tried to get there."""
+        self._blocks.update(blocks)
+        self.seen |= leaders_of(self._code, self._blocks)
+
     def explore(self, limit: int) -> None:
         """Try up to `limit` inputs that were worked out from branches."""
         last = len(self.attempts) + limit

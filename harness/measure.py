@@ -12,6 +12,7 @@ from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
 from stackemu.emu.forced_branches import ForcedBranch
+from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input, default_inputs
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
@@ -155,10 +156,7 @@ class Measurer:
         self._settings = settings
         self._model: CodeModel = driver.code_model()
         self._names = {driver.image.base + function.rva: function.name for function in driver.functions}
-        mode = Mode.STEPS if settings.single_step else Mode.BLOCKS
-        self._machine = Machine(
-            driver.image, driver.function_ranges(), self._model.pops_at_call, mode, driver.structures
-        )
+        self._machine = _machine(driver, self._model, is_single_step=settings.single_step)
         self._inputs = default_inputs(settings.seed, settings.inputs)
         fresh = State.of(self._machine, ())
         self._behind: CodeBehind | None = None
@@ -167,6 +165,11 @@ class Measurer:
             self.bring_up = bring_up(self._machine, driver.image, settings.seed)
         initialised = State.of(self._machine, self.bring_up.roots)
         self.states = States(self._machine, driver.image, fresh, initialised)
+
+    @property
+    def machine(self) -> Machine:
+        """The machine that everything runs on: one that runs batches too, but in single-step mode."""
+        return self._machine
 
     def measure(self, task: Task) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
@@ -327,6 +330,13 @@ class Measurer:
 
     def _name(self, address: int) -> str:
         return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
+
+
+def _machine(driver: Driver, model: CodeModel, *, is_single_step: bool) -> Machine:
+    ranges = driver.function_ranges()
+    if is_single_step:
+        return Machine(driver.image, ranges, model.pops_at_call, Mode.STEPS, driver.structures)
+    return FuzzMachine(driver.image, ranges, model.pops_at_call, driver.structures)
 
 
 def _by_role(variants: Sequence[tuple[Arguments | Root, int]], attempts: Sequence[Attempt]) -> tuple[RoleRuns, ...]:

@@ -52,6 +52,7 @@ class Target:
 
     @property
     def is_root(self) -> bool:
+        """Whether the kernel calls it."""
         return any(isinstance(entry.context.way, Root) for entry in self.entries)
 
     @property

@@ -1,0 +1,292 @@
+"""One worker's machine and what it knows: takes shares of a campaign's work and returns what they came to."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from stackemu.emu.batches import Reason
+from stackemu.emu.fuzzing import FuzzMachine
+from stackemu.emu.inputs import Input
+from stackemu.emu.observation import Observation, Outcome
+from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, deeper_contexts
+from stackemu.harness.fuzz.dictionary import tokens_of
+from stackemu.harness.fuzz.guidance import Guidance, News
+from stackemu.harness.fuzz.minimise import minimised, written_out
+from stackemu.harness.fuzz.package import MissingPackageError, Package, open_package
+from stackemu.harness.fuzz.pool import Missing
+from stackemu.harness.fuzz.sequences import draw_step, mutate_steps
+from stackemu.harness.fuzz.share import (
+    Found,
+    Harvest,
+    Minimise,
+    Mutate,
+    Rearrange,
+    Repeat,
+    Share,
+    Solve,
+    Survey,
+)
+from stackemu.harness.fuzz.solving import attempts_from
+from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.session import Driver
+from stackemu.harness.states import BrokenSequenceError
+
+MAX_DRIVERS = 2
+"""Machines that a worker keeps, for it may be given shares of several campaigns."""
+SLICE = 0.25
+"""Seconds that one input is changed before those that this led to have their turn."""
+SEQUENCE_EXECUTIONS = 500
+"""Changed inputs that are tried behind calls that were changed."""
+
+
+def work(package: Package, share: Share) -> Harvest | Missing:
+    """Do a share of the work on a driver; this is what the processes of a pool run."""
+    try:
+        bench = _bench(package, share.settings)
+    except MissingPackageError:
+        return Missing()
+    return bench.take(share)
+
+
+@lru_cache(maxsize=MAX_DRIVERS)
+def _bench(package: Package, settings: RunSettings) -> Bench:
+    return Bench(open_package(package), settings)
+
+
+class Bench:
+    """Runs shares of one driver on one machine."""
+
+    def __init__(self, driver: Driver, settings: RunSettings) -> None:
+        """Bring the driver up."""
+        self._base = driver.image.base
+        self._functions = {driver.image.base + function.rva: function for function in driver.functions}
+        self._model = driver.code_model()
+        self._settings = settings
+        self._measurer = Measurer(driver, settings)
+        self._guidance = Guidance()
+        self._floors: dict[int, Figures] = {}
+        self._found: list[Found] = []
+        self._deeper: dict[int, FunctionRuns] = {}
+        self._until = 0.0
+
+    def take(self, share: Share) -> Harvest:
+        """Do one share."""
+        self._until = time.monotonic() + share.seconds
+        self._found, self._deeper = [], {}
+        for address, floor in share.floors.items():
+            self._floors[address] = _higher(self._floors.get(address), floor)
+        match share.work:
+            case Survey(task):
+                return self._survey(task)
+            case Repeat(contexts):
+                executions = sum(self._look(context, is_wanted=True) for context in contexts)
+            case Mutate(parent):
+                executions = self._mutate(parent, share)
+            case Solve(parent):
+                executions = self._solve(parent, share)
+            case Rearrange(parent, steps):
+                executions = self._rearrange(parent, steps, share)
+            case Minimise(rva, parent):
+                return self._minimise(rva, parent, share)
+        return self._harvest(executions)
+
+    def _harvest(self, executions: int) -> Harvest:
+        roots = frozenset(self._measurer.bring_up.roots)
+        return Harvest(
+            executions,
+            tuple(self._found),
+            tuple(self._deeper.values()),
+            bring_up=self._measurer.bring_up,
+            roots=roots.union(*(one.observation.roots for one in self._found)),
+        )
+
+    # -- kinds of work --
+
+    def _survey(self, task: Task) -> Harvest:
+        runs = self._measurer.measure(task)
+        # What the campaign goes on from: the runs that showed all the code that was seen, and the deepest.
+        for context in dict.fromkeys((*runs.corpus, *((runs.context,) if runs.context else ()))):
+            self._look(context, is_wanted=True)
+        return replace(self._harvest(runs.runs), surveyed=runs)
+
+    def _mutate(self, parent: Context, share: Share) -> int:
+        """Change an input, then those that this led to, breadth first."""
+        waiting, executions, turn = deque([parent]), 0, 0
+        while waiting and executions < share.executions and (left := self._until - time.monotonic()) > 0:
+            before = len(self._found)
+            seconds = min(left, SLICE) if len(waiting) > 1 else left
+            context = waiting.popleft()
+            executions += self._batch(context, share.seed + turn, share.executions - executions, seconds)
+            waiting.extend(one.context for one in self._found[before:])
+            turn += 1
+        return executions
+
+    def _batch(self, parent: Context, seed: int, executions: int, seconds: float) -> int:
+        """Run changed inputs natively and look at those that showed more; returns the number of runs."""
+        machine, budget = self._machine, self._settings.budget
+        try:
+            self._measurer.states.enter(parent.before, (parent.way,))
+        except BrokenSequenceError:
+            return 0
+        slots = machine.learn(parent.caller, parent.source, parent.way, alignment=parent.alignment, budget=budget)
+        batch = machine.batch(
+            parent.caller,
+            parent.source,
+            parent.way,
+            slots,
+            dictionary=tokens_of(self._model, self._base + parent.caller),
+            alignment=parent.alignment,
+            budget=budget,
+            seed=seed,
+            executions=max(executions, 1),
+            deadline=time.monotonic() + seconds,
+        )
+        for find in batch.finds:
+            self._look(replace(parent, source=find.source), is_edge=bool(find.reasons & Reason.EDGE))
+        return batch.executions
+
+    def _rearrange(self, parent: Context, steps: Sequence[Step], share: Share) -> int:
+        """Change the calls before a run, and look at what it does then, or at another call."""
+        generator, executions = random.Random(share.seed), 0
+        last = self._measurer.step_of(parent)
+        while executions < share.executions and time.monotonic() < self._until:
+            executions += 1
+            try:
+                context = self._behind_others(generator, parent, last, steps)
+            except BrokenSequenceError:
+                continue
+            if context is None:
+                continue
+            before = len(self._found)
+            executions += self._look(context)
+            if len(self._found) > before:
+                left = self._until - time.monotonic()
+                executions += self._batch(context, share.seed, SEQUENCE_EXECUTIONS, min(max(left, 0.0), SLICE))
+        return executions
+
+    def _behind_others(
+        self, generator: random.Random, parent: Context, last: Step | None, known: Sequence[Step]
+    ) -> Context | None:
+        """Return a run behind other calls than `parent` has before it, None where no call may come then."""
+        states = self._measurer.states
+        roots = states.after(parent.before).roots
+        steps = states.settled(mutate_steps(generator, parent.before, roots, known))
+        roots = states.after(steps).roots
+        if last is None or generator.randrange(2):
+            last = draw_step(generator, roots, steps, known)
+        return self._measurer.context_behind(steps, last) if last is not None else None
+
+    def _solve(self, parent: Context, share: Share) -> int:
+        """Turn the branches that a run left aside."""
+        try:
+            self._measurer.states.enter(parent.before, (parent.way,))
+        except BrokenSequenceError:
+            return 0
+        attempts = attempts_from(
+            self._machine, self._model, self._base, parent, share.blocks, self._settings.budget, self._until
+        )
+        for attempt in attempts[1:]:
+            self._keep(replace(parent, source=attempt.source), attempt.observation)
+        return len(attempts)
+
+    def _minimise(self, rva: int, parent: Context, share: Share) -> Harvest:
+        """Look for the smallest input with the same figures, frames and ending."""
+        runs = 0
+        wanted = _shown(self._measurer.repeat(rva, parent))
+
+        def holds(context: Context) -> bool:
+            nonlocal runs
+            if time.monotonic() >= self._until:
+                return False
+            runs += 1
+            try:
+                return _shown(self._measurer.repeat(rva, context)) == wanted
+            except BrokenSequenceError:
+                return False
+
+        smallest = minimised(parent, holds, self._written_out, attempts=share.executions)
+        if smallest != parent:
+            function = self._functions[self._base + rva]
+            self._deeper[rva] = self._measurer.measure(Task(function, contexts=(smallest,)))
+        return replace(self._harvest(runs), minimised=smallest)
+
+    def _written_out(self, context: Context) -> Input | None:
+        """Return the input of the same run with everything that it reads as a value of its own."""
+        try:
+            self._measurer.states.enter(context.before, (context.way,))
+        except BrokenSequenceError:
+            return None
+        return written_out(
+            self._machine,
+            context.caller,
+            context.source,
+            context.way,
+            alignment=context.alignment,
+            budget=self._settings.budget,
+        )
+
+    # -- what runs show --
+
+    def _look(self, context: Context, *, is_wanted: bool = False, is_edge: bool = False) -> bool:
+        """Repeat a run by the book, and keep it where it shows something new, an edge too, or is wanted anyway.
+
+        Returns whether there was a run: the kernel may not come to it.
+        """
+        try:
+            observation = self._measurer.repeat(context.caller, context)
+        except BrokenSequenceError:
+            return False
+        self._keep(context, observation, is_wanted=is_wanted, is_edge=is_edge)
+        return True
+
+    def _keep(
+        self, context: Context, observation: Observation, *, is_wanted: bool = False, is_edge: bool = False
+    ) -> None:
+        news = self._guidance.judge(context, observation)
+        if news is not News.NONE or is_wanted or is_edge:
+            self._found.append(Found(context, observation, self._measurer.step_of(context), is_edge))
+            self._note_deeper(context, observation)
+
+    def _note_deeper(self, context: Context, observation: Observation) -> None:
+        """Measure the functions that went deeper in a run than they were known to."""
+        ran_away = observation.outcome in RUNAWAY
+        visits = [
+            Visit(mark.function, mark.own, mark.depth, mark.is_over, context)
+            for mark in observation.marks
+            if mark.is_over or not ran_away
+        ]
+        for address, contexts in deeper_contexts(visits, self._floors).items():
+            function = self._functions.get(address)
+            if function is None:
+                continue
+            runs = self._measurer.measure(Task(function, contexts=contexts))
+            known = self._deeper.get(function.rva)
+            runs = known.joined(runs) if known is not None else runs
+            self._deeper[function.rva] = runs
+            if runs.best is not None:
+                shown = Figures(runs.own, runs.best.depth, runs.best.outcome is Outcome.RETURNED)
+                self._floors[address] = _higher(self._floors.get(address), shown)
+
+    @property
+    def _machine(self) -> FuzzMachine:
+        machine = self._measurer.machine
+        assert isinstance(machine, FuzzMachine)  # noqa: S101 -- campaigns don't run in single-step mode
+        return machine
+
+
+def _higher(known: Figures | None, other: Figures) -> Figures:
+    """Return what is known of a function when `other` is known as well."""
+    if known is None:
+        return other
+    deepest = max((known, other), key=lambda figures: (figures.depth, figures.returned))
+    return replace(deepest, own=max(known.own, other.own))
+
+
+def _shown(observation: Observation) -> tuple[object, ...]:
+    """Return what a smaller input has to show as well."""
+    return observation.outcome, observation.own, observation.depth, observation.chain

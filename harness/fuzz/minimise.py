@@ -1,0 +1,209 @@
+"""Smaller inputs for the same run: fewer calls before it, a plainer base, fewer places changed, smaller values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from stackemu.emu.fuzzing import FuzzMachine
+from stackemu.emu.inputs import PAGE, Input, Override, Place, Style
+from stackemu.emu.kernel.roots import Root
+from stackemu.emu.machine import Arguments
+from stackemu.emu.slots import Slot, with_values
+from stackemu.harness.contexts import Context
+from stackemu.harness.witness import input_size
+
+T = TypeVar("T")
+
+MAX_WRITTEN_OUT = 256
+"""Places that a run may depend on for all of them to be written out."""
+_BASES = (
+    Input(0, Style.ZEROS, succeed=True),
+    Input(0, Style.ZEROS, succeed=False),
+    Input(0, Style.POINTERS, succeed=True),
+    Input(0, Style.SMALL, succeed=True),
+)
+"""Where most of memory is the same, the plainest first."""
+_SMALL_SEEDS = range(8)
+
+
+class _TriesUsedUpError(Exception):
+    """No more runs may be tried."""
+
+
+class Minimiser:
+    """Looks for the smallest context for which a predicate holds."""
+
+    def __init__(
+        self,
+        context: Context,
+        holds: Callable[[Context], bool],
+        present: Callable[[Context], Input | None],
+        attempts: int,
+    ) -> None:
+        """Start from `context`, for which `holds` is true; see `minimised`."""
+        self.best = context
+        self._holds = holds
+        self._present = present
+        self._left = attempts
+        self._tried: set[Context] = set()
+
+    def run(self) -> Context:
+        """Return the smallest context that was found."""
+        try:
+            self._drop_steps()
+            self._try(replace(self.best, alignment=0))
+            self._change_base()
+            self._drop_overrides()
+            self._narrow()
+            self._drop_overrides()
+        except _TriesUsedUpError:
+            pass
+        return self.best
+
+    def _try(self, context: Context) -> bool:
+        """Let a context be the best one if it is no larger and shows the same; returns whether it is."""
+        if context == self.best or context in self._tried or _size(context) > _size(self.best):
+            return False
+        return self._take(context)
+
+    def _take(self, context: Context) -> bool:
+        if self._left <= 0:
+            raise _TriesUsedUpError
+        self._left -= 1
+        self._tried.add(context)
+        if not self._holds(context):
+            return False
+        self.best = context
+        return True
+
+    def _drop_steps(self) -> None:
+        kept = reduced(self.best.before, lambda steps: self._try(replace(self.best, before=tuple(steps))))
+        self._try(replace(self.best, before=tuple(kept)))
+
+    def _change_base(self) -> None:
+        """Draw what the run does not depend on from a plainer input."""
+        source = self.best.source
+        plain = [replace(base, overrides=source.overrides) for base in _BASES]
+        plain += [replace(source, seed=seed) for seed in _SMALL_SEEDS if seed < source.seed]
+        if any(self._try(replace(self.best, source=one)) for one in plain):
+            return
+        written = self._present(self.best)
+        if written is None:
+            return
+        # Larger at first: it has to be reduced before it counts.
+        before = self.best
+        if self._take(replace(self.best, source=written)):
+            self._drop_overrides()
+            if _size(self.best) > _size(before):
+                self.best = before
+
+    def _drop_overrides(self) -> None:
+        source = self.best.source
+
+        def try_(overrides: Sequence[Override]) -> bool:
+            return self._try(replace(self.best, source=replace(source, overrides=tuple(overrides))))
+
+        reduced(source.overrides, try_)
+
+    def _narrow(self) -> None:
+        """Give each place that is left the plainest value that does."""
+        for index in range(len(self.best.source.overrides)):
+            for override in _narrower(self.best.source.overrides[index]):
+                overrides = list(self.best.source.overrides)
+                overrides[index] = override
+                if self._try(replace(self.best, source=replace(self.best.source, overrides=tuple(overrides)))):
+                    break
+
+
+def minimised(
+    context: Context,
+    holds: Callable[[Context], bool],
+    present: Callable[[Context], Input | None],
+    *,
+    attempts: int = 2000,
+) -> Context:
+    """Return the smallest context found for which `holds`, as it does for `context` itself.
+
+    `present` returns the input of the same run with all that the run depends on written out, None where that is not
+    known. `holds` is asked `attempts` times at most. Everything follows from what the two return.
+    """
+    return Minimiser(context, holds, present, attempts).run()
+
+
+def reduced(items: Sequence[T], holds: Callable[[Sequence[T]], bool]) -> Sequence[T]:
+    """Return the items that are left when no part of them can go any more, by halves at first, then smaller parts.
+
+    Zeller and Hildebrandt: "Simplifying and Isolating Failure-Inducing Input" (ddmin), without its first half: parts
+    are only taken away.
+    """
+    if items and holds(()):
+        return ()
+    kept, parts = items, 2
+    while len(kept) >= 2:
+        size = -(-len(kept) // parts)
+        for start in range(0, len(kept), size):
+            rest = (*kept[:start], *kept[start + size :])
+            if holds(rest):
+                kept, parts = rest, max(parts - 1, 2)
+                break
+        else:
+            if size == 1:
+                break
+            parts = min(2 * parts, len(kept))
+    return kept
+
+
+def written_out(
+    machine: FuzzMachine, rva: int, source: Input, way: Arguments | Root, *, alignment: int, budget: int
+) -> Input | None:
+    """Return an input of zeros that has everything a run depends on as a value of its own.
+
+    None where the run depends on more than MAX_WRITTEN_OUT places. Whether it is the same run has to be tried: what
+    it is learned from is one run, and zeros may lead elsewhere.
+    """
+    slots = machine.learn(rva, source, way, alignment=alignment, budget=budget)
+    if len(slots) > MAX_WRITTEN_OUT:
+        return None
+    plain = Input(0, Style.ZEROS, succeed=True)
+    return with_values(plain, [(slot, value) for slot in slots if (value := _value(source, slot)) is not None])
+
+
+def _value(source: Input, slot: Slot) -> int | None:
+    """Return what a place of an input holds; None for what nobody but the machine knows."""
+    match slot.place:
+        case Place.MEMORY:
+            pages = range(slot.key & -PAGE, slot.key + slot.size, PAGE)
+            data = b"".join(source.page(page) for page in pages)
+            at = slot.key - pages[0]
+            return int.from_bytes(data[at : at + slot.size], "little")
+        case Place.ARGUMENT:
+            return source.argument(slot.key, None) if source.overrides_argument(slot.key) else None
+        case Place.REGISTER:
+            return source.register(slot.key)
+        case Place.OUTCOME:
+            return int(source.succeeds(slot.key))
+        case Place.FAILURE:
+            return source.failure(slot.key)
+        case Place.RESULT:
+            return source.result(slot.key)
+
+
+def _narrower(override: Override) -> Iterator[Override]:
+    """Yield plainer values for a place: none at all, then fewer bytes of memory, then fewer bits."""
+    for value in (0, 1):
+        if override.value > value:
+            yield replace(override, value=value)
+    if override.place is Place.MEMORY:
+        for size in (1, 2, 4, 8, 16, 32):
+            if size < override.size:
+                yield replace(override, value=override.value & ((1 << 8 * size) - 1), size=size)
+    for bits in (8, 16):
+        if override.value >> bits:
+            yield replace(override, value=override.value & ((1 << bits) - 1))
+
+
+def _size(context: Context) -> tuple[int, int, int]:
+    """Return what the smallest context has the least of: calls before it, bytes, places changed."""
+    return len(context.before), input_size(context), len(context.source.overrides)
