@@ -19,6 +19,10 @@ class InputError(StackemuError):
         self.remedy = remedy
         super().__init__(f"{where}: {what}" + (f"; {remedy}" if remedy else ""))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Let the error come from another process: exceptions are made anew there from their message alone."""
+        return type(self), (self.where, self.what, self.remedy)
+
 
 class UsageError(StackemuError):
     """A wrong use of a command, such as a pattern that matches no function."""

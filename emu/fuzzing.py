@@ -75,14 +75,18 @@ class FuzzMachine(ExecutionMachine):
         budget: int = DEFAULT_BUDGET,
         seed: int = 0,
         executions: int = 10_000,
+        handed_over: int | None = None,
         deadline: float | None = None,
     ) -> Batch:
         """Run a function on inputs that differ from `source` in some of `slots`; finds are those that show more.
 
         Everything follows from `source`, `slots`, `dictionary`, `seed` and what is known, but for `deadline`
-        (of `time.monotonic`), which ends the batch early.
+        (of `time.monotonic`), which ends the batch early. So do `handed_over` executions that needed the emulated
+        kernel, which take a hundred times as long as others; those that needed much memory count several times.
         """
         limit = math.inf if deadline is None else deadline
+        patience = math.inf if handed_over is None else handed_over
+        self._spent = 0
         shaping = self._shaping(rva, source, way, alignment, slots)
         others = [slot for slot in slots if all(slot != place.slot for place in shaping)]
         size = _ROUND if shaping else max(executions, 1)
@@ -95,7 +99,7 @@ class FuzzMachine(ExecutionMachine):
             count = min(size, executions - first)
             parent = self._ready(prepared, varied, way, others, dictionary, budget)
             self._native.plan(seed, first, count)
-            finds += self._finds(parent, limit)
+            finds += self._finds(parent, limit, patience)
             ran += self._native.number - first
             native_runs += self._native.native
             if self._native.number < first + count:

@@ -18,7 +18,7 @@ import typer
 
 from stackemu.emu.errors import StackemuError
 from stackemu.harness import output
-from stackemu.harness.commands import explain, replay, run, static, symbols, verify
+from stackemu.harness.commands import explain, fuzz, replay, run, static, symbols, verify
 
 GARBAGE_THRESHOLD = 200_000
 """New container objects after which the youngest are looked through."""
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.command(name="run", epilog=run.EPILOG, short_help="Measure by running.")(run.run)
 app.command(name="explain", epilog=explain.EPILOG, short_help="Say what was not reached and why.")(explain.explain)
+app.command(name="fuzz", epilog=fuzz.EPILOG, short_help="Look for the inputs that go deepest.")(fuzz.fuzz)
 app.command(name="replay", cls=replay.TraceByItself, epilog=replay.EPILOG, short_help="Repeat a measured run.")(
     replay.replay
 )

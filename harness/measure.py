@@ -202,7 +202,7 @@ class Measurer:
             runs=len(observations),
             reason=_reason(observations),
             findings=(
-                *breaches(observations, self._model.pops(address), self._restored(address)),
+                *breaches(observations, self._model.pops_by_the_rules(address), self._restored(address)),
                 *_union(observation.notes for observation in observations),
             ),
             roles=_by_role(variants, explorer.attempts),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 PROGRESS_DELAY = 1.0
 """Seconds of work before a progress line appears; shorter work shows none."""
+
+REDRAWN, TOLD_NEWS, TOLD_ANYWAY = 0.2, 1.0, 10.0
+"""Seconds between two status lines: on a terminal, in a log when there is news, and when there is none."""
 
 CLOSED_PIPE_EXIT_CODE = 141
 """128 + SIGPIPE, what a shell reports of any program whose reader went away."""
@@ -219,3 +224,40 @@ class ProgressLine:
         )
         progress.start()
         return progress
+
+
+class StatusLine:
+    """The status line of long work, on stderr: rewritten in place on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        """Nothing is written yet."""
+        self._is_terminal = sys.stderr.isatty()
+        self._shown_at = -math.inf
+        self._mark: object = None
+        self._line = ""
+
+    def __enter__(self) -> Self:
+        """Return the line itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the line from a terminal: the report says it once more."""
+        if self._is_terminal and self._line:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def show(self, line: str, mark: object) -> None:
+        """Show a line; without a terminal it is written when `mark` has changed, or nothing was for a while."""
+        now = time.monotonic()
+        interval = REDRAWN if self._is_terminal else (TOLD_NEWS if mark != self._mark else TOLD_ANYWAY)
+        if now - self._shown_at < interval:
+            return
+        self._shown_at, self._mark, self._line = now, mark, line
+        if self._is_terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{line[:width]}")
+        else:
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()

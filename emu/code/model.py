@@ -126,6 +126,14 @@ class CodeModel:
             self._pops[address] = self._work_out_pops(self.code(address))
         return self._pops[address]
 
+    def pops_by_the_rules(self, address: int) -> int | None:
+        """Return what `pops` does for a function that leaves ESP where it found it, None for any other.
+
+        A helper that takes its caller's frame down, or code that returns through an address it pushed, pops whatever
+        lies there.
+        """
+        return None if any(offset != 0 for offset in self.heights(address).exits.values()) else self.pops(address)
+
     def is_stack_probe(self, address: int) -> bool:
         """Return whether the function lowers ESP by EAX: known by its name, else by what it does."""
         if self._names.get(address, "").lstrip("_") in {name.lstrip("_") for name in STACK_PROBES}:

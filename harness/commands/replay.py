@@ -102,8 +102,9 @@ def replay(
     output.deliver(render(replayed, compared), target)
     if not replayed.is_same:
         raise CheckFailedError(
-            f"{witness}: own {known.own}, depth {known.depth}, {known.outcome} have become {replayed.observation.own}, "
-            f"{replayed.observation.depth}, {replayed.observation.outcome.value}; other symbols or another version of stackemu measured them"
+            f"{witness}: own {known.own}, depth {known.depth}, {known.outcome} have become "
+            f"{replayed.observation.own}, {replayed.observation.depth}, {replayed.observation.outcome.value}; other "
+            "symbols or another version of stackemu measured them"
         )
     if compared is not None and compared.is_wrong:
         raise CheckFailedError(f"{witness}: the host's processor disagrees: {compared.why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from stackemu.emu.faults import WILD_JUMP
@@ -13,8 +14,11 @@ BUGCHECK, OVERFLOW, BUDGET = "bugcheck", "overflow", "budget"
 WILD, IMBALANCE, FAULT = "wild-jump", "imbalance", "fault"
 _KINDS = {Outcome.BUGCHECK: BUGCHECK, Outcome.OVERFLOW: OVERFLOW, Outcome.BUDGET: BUDGET}
 
-Signature = tuple[str, int, str, tuple[int, ...]]
-"""The kind of a crash, the function that was run, why it ended so, and the functions on the stack at its deepest."""
+_DATA = re.compile(r"(?<!at )(?<!\()0x[0-9a-f]+")
+"""An address of data among the words of why a run ended: not the place in the code, nor a bugcheck's code."""
+
+Signature = tuple[str, str, int]
+"""The kind of a crash, why and where it happened, and the innermost function at the low-water mark."""
 
 
 def kind_of(context: Context, observation: Observation, pops: int | None) -> str | None:
@@ -51,9 +55,9 @@ class Crashes:
         if kind is None:
             return None
         # Every run without an end stops after as many instructions as it may take, somewhere in its loop.
-        why = "" if kind in (BUDGET, OVERFLOW) else observation.why or ""
-        path = tuple(dict.fromkeys(share.function for share in observation.chain))
-        signature = (kind, context.caller, why, path)
+        why = "" if kind in (BUDGET, OVERFLOW) else _DATA.sub("...", observation.why or "")
+        innermost = observation.chain[-1].function if observation.chain else context.caller
+        signature = (kind, why, innermost)
         if signature in self._seen:
             return None
         self._seen.add(signature)

@@ -79,7 +79,7 @@ def _strings(model: CodeModel, address: int) -> Iterable[bytes]:
     """Yield the string at an address in the image, narrow or wide."""
     rva = address - model.image.base
     section = model.image.section_at(rva)
-    if section is None or section.executable and not section.data:
+    if section is None or (section.executable and not section.data):
         return
     data = model.image.read(rva, MAX_SLOT_SIZE)
     for pattern, zero in ((_NARROW, 1), (_WIDE, 2)):

@@ -35,7 +35,7 @@ class Ledger:
         self._schedule = schedule
         self._functions = {function.rva: function for function in functions}
         self._guidance = Guidance()
-        self._crashes = Crashes(lambda rva: model.pops(base + rva))
+        self._crashes = Crashes(lambda rva: model.pops_by_the_rules(base + rva))
         self._ways: set[tuple[int, Outcome, frozenset[int]]] = set()
         self.coverage = Coverage(model, [base + rva for rva in self._functions])
         self.runs: dict[int, FunctionRuns] = {}

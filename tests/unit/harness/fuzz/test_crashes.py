@@ -50,7 +50,7 @@ def test_nothing_is_out_of_balance_where_nobody_knows_what_the_code_pops() -> No
     assert kind_of(context(), observation((F, 8), popped=4), pops=None) is None
 
 
-def test_a_crash_counts_once_for_each_place_and_path() -> None:
+def test_a_crash_counts_once_for_each_place_and_innermost_function() -> None:
     crashes = Crashes(lambda _rva: 0)
     at_10 = observation((F, 8), outcome=Outcome.BUGCHECK, why="fast fail (int 29h) at 0xa5de1010")
     at_20 = observation((F, 8), outcome=Outcome.BUGCHECK, why="fast fail (int 29h) at 0xa5de1020")
@@ -59,6 +59,24 @@ def test_a_crash_counts_once_for_each_place_and_path() -> None:
     assert crashes.new_kind(context(seed=1), at_10) is None
     assert crashes.new_kind(context(), at_20) == "bugcheck"
     assert crashes.new_kind(context(), below) == "bugcheck"
+
+
+def test_the_same_fault_counts_once_whichever_role_and_address_it_comes_from() -> None:
+    crashes = Crashes(lambda _rva: 0)
+    reads = [
+        observation((F, 8), (G, 8), outcome=Outcome.FAULTED, why=f"read of {address} at 0xa5de1110")
+        for address in ("0x0000000b", "0x0000340c")
+    ]
+    assert crashes.new_kind(context(root="classifyFn"), reads[0]) == "fault"
+    assert crashes.new_kind(context(root="classifyFn"), reads[1]) is None
+    assert crashes.new_kind(context(0x1300, root="notifyFn"), reads[1]) is None
+
+
+def test_another_bugcheck_at_the_same_place_is_another_crash() -> None:
+    crashes = Crashes(lambda _rva: 0)
+    for code in ("0xf7", "0xc4"):
+        run = observation((F, 8), outcome=Outcome.BUGCHECK, why=f"KeBugCheckEx({code})")
+        assert crashes.new_kind(context(), run) == "bugcheck"
 
 
 def test_a_recursion_is_one_overflow_however_many_frames_stood() -> None:
