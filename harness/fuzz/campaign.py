@@ -28,10 +28,12 @@ from stackemu.harness.rounds import measure_in_rounds
 from stackemu.harness.session import Driver
 from stackemu.harness.witness import Witness, context_of
 
-SHARE_SECONDS = 1.0
+SHARE_SECONDS = 0.5
 """What is not handed in yet is lost when a process is killed: no more than this."""
-FIRST_SECONDS = 0.2
+FIRST_SECONDS = 0.1
 """Shares are shorter at first, so that every function has its turn soon."""
+AHEAD = 2
+"""Shares that are handed out for each worker, so that none waits for its next."""
 SHARE_EXECUTIONS = 1 << 20
 REPEATED = 32
 """Known runs that one share repeats."""
@@ -175,7 +177,7 @@ class Campaign:
         """Do what the schedule chooses until the time is up."""
         while True:
             self._check_time(self._limits.seconds and self._limits.seconds - self._kept_time)
-            while self._under_way < self._pool.width():
+            while self._under_way < AHEAD * self._pool.width():
                 work = self._schedule.next()
                 if work is None:
                     return
@@ -197,7 +199,7 @@ class Campaign:
             end = max(self._started + seconds, time.monotonic() + self._kept_time)
         waiting = {}
         while time.monotonic() < end or self._under_way:
-            while self._under_way < self._pool.width() and time.monotonic() < end:
+            while self._under_way < AHEAD * self._pool.width() and time.monotonic() < end:
                 chosen = self.ledger.to_minimise()
                 if chosen is None:
                     break
@@ -218,7 +220,7 @@ class Campaign:
         pending = deque(works)
         while pending or self._under_way:
             self._check_time(self._limits.seconds)
-            while pending and self._under_way < self._pool.width():
+            while pending and self._under_way < AHEAD * self._pool.width():
                 self._submit(pending.popleft())
             yield from self._collect()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -25,7 +26,7 @@ _BASES = (
     Input(0, Style.SMALL, succeed=True),
 )
 """Where most of memory is the same, the plainest first."""
-_SMALL_SEEDS = range(8)
+_SMALL_SEEDS = 8
 
 
 class _TriesUsedUpError(Exception):
@@ -86,15 +87,20 @@ class Minimiser:
         """Draw what the run does not depend on from a plainer input."""
         source = self.best.source
         plain = [replace(base, overrides=source.overrides) for base in _BASES]
-        plain += [replace(source, seed=seed) for seed in _SMALL_SEEDS if seed < source.seed]
-        if any(self._try(replace(self.best, source=one)) for one in plain):
+        plainer = itertools.takewhile(source.__ne__, plain)
+        if source in plain[:1] or any(self._try(replace(self.best, source=one)) for one in plainer):
             return
-        written = self._present(self.best)
-        if written is None:
-            return
+        self._write_out()
+        source = self.best.source
+        for seed in range(min(_SMALL_SEEDS, source.seed)):
+            if self._try(replace(self.best, source=replace(source, seed=seed))):
+                return
+
+    def _write_out(self) -> None:
+        """Start from zeros, with everything that the run depends on as a value of its own, as far as that is less."""
+        before, written = self.best, self._present(self.best)
         # Larger at first: it has to be reduced before it counts.
-        before = self.best
-        if self._take(replace(self.best, source=written)):
+        if written is not None and self._take(replace(before, source=written)):
             self._drop_overrides()
             if _size(self.best) > _size(before):
                 self.best = before
