@@ -18,9 +18,7 @@ def static(bound: int | None, path: Sequence[tuple[str, int]] = (), open_: tuple
     return StaticFigures(locals=0, saved=0, frame=0, own=8, bound=bound, open=open_, path=frames(*path))
 
 
-def measured(
-    depth: int | None, chain: Sequence[tuple[str, int]] = (), outcome: str = "returned"
-) -> MeasuredFigures:
+def measured(depth: int | None, chain: Sequence[tuple[str, int]] = (), outcome: str = "returned") -> MeasuredFigures:
     return MeasuredFigures(
         outcome=outcome,
         own=8,
