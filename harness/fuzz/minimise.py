@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TypeVar
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import PAGE, Input, Override, Place, Style
 from stackemu.emu.kernel.roots import Root
+from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
 from stackemu.emu.machine import Arguments
 from stackemu.emu.slots import Slot, with_values
 from stackemu.harness.contexts import Context
@@ -21,12 +23,14 @@ MAX_WRITTEN_OUT = 256
 """Places that a run may depend on for all of them to be written out."""
 _BASES = (
     Input(0, Style.ZEROS, succeed=True),
+    Input(0, Style.ZEROS, succeed=None),
     Input(0, Style.ZEROS, succeed=False),
     Input(0, Style.POINTERS, succeed=True),
     Input(0, Style.SMALL, succeed=True),
 )
 """Where most of memory is the same, the plainest first."""
 _SMALL_SEEDS = 8
+_MASKS = (0xFF, 0xFFFF)
 
 
 class _TriesUsedUpError(Exception):
@@ -100,8 +104,10 @@ class Minimiser:
         """Start from zeros, with everything that the run depends on as a value of its own, as far as that is less."""
         before, written = self.best, self._present(self.best)
         # Larger at first: it has to be reduced before it counts.
-        if written is not None and self._take(replace(before, source=written)):
-            self._drop_overrides()
+        try:
+            if written is not None and self._take(replace(before, source=written)):
+                self._drop_overrides()
+        finally:  # also where the tries are used up half-way
             if _size(self.best) > _size(before):
                 self.best = before
 
@@ -116,11 +122,13 @@ class Minimiser:
     def _narrow(self) -> None:
         """Give each place that is left the plainest value that does."""
         for index in range(len(self.best.source.overrides)):
-            for override in _narrower(self.best.source.overrides[index]):
-                overrides = list(self.best.source.overrides)
-                overrides[index] = override
-                if self._try(replace(self.best, source=replace(self.best.source, overrides=tuple(overrides)))):
-                    break
+            while any(self._try(self._with(index, one)) for one in _narrower(self.best.source.overrides[index])):
+                pass
+
+    def _with(self, index: int, override: Override) -> Context:
+        source = self.best.source
+        overrides = (*source.overrides[:index], override, *source.overrides[index + 1 :])
+        return replace(self.best, source=replace(source, overrides=overrides))
 
 
 def minimised(
@@ -167,16 +175,18 @@ def written_out(
     """Return an input of zeros that has everything a run depends on as a value of its own.
 
     None where the run depends on more than MAX_WRITTEN_OUT places. Whether it is the same run has to be tried: what
-    it is learned from is one run, and zeros may lead elsewhere.
+    it is learned from is one run, and zeros may lead elsewhere. The values that `source` names itself come last, as
+    they are: they may lie where no page of the input does, such as on the stack.
     """
     slots = machine.learn(rva, source, way, alignment=alignment, budget=budget)
     if len(slots) > MAX_WRITTEN_OUT:
         return None
     plain = Input(0, Style.ZEROS, succeed=True)
-    return with_values(plain, [(slot, value) for slot in slots if (value := _value(source, slot)) is not None])
+    values = [(slot, value) for slot in slots if (value := _value(source, slot, way)) is not None]
+    return functools.reduce(Input.with_override, source.overrides, with_values(plain, values))
 
 
-def _value(source: Input, slot: Slot) -> int | None:
+def _value(source: Input, slot: Slot, way: Arguments | Root) -> int | None:
     """Return what a place of an input holds; None for what nobody but the machine knows."""
     match slot.place:
         case Place.MEMORY:
@@ -185,7 +195,9 @@ def _value(source: Input, slot: Slot) -> int | None:
             at = slot.key - pages[0]
             return int.from_bytes(data[at : at + slot.size], "little")
         case Place.ARGUMENT:
-            return source.argument(slot.key, None) if source.overrides_argument(slot.key) else None
+            kind = _type_of(slot.key, way)
+            # What a typed pointer points to is made by the machine, at an address that no input decides.
+            return None if isinstance(kind, str) else source.argument(slot.key, kind)
         case Place.REGISTER:
             return source.register(slot.key)
         case Place.OUTCOME:
@@ -196,18 +208,33 @@ def _value(source: Input, slot: Slot) -> int | None:
             return source.result(slot.key)
 
 
+def _type_of(index: int, way: Arguments | Root) -> bool | str | None:
+    """Return what is known of the type of an argument, as in `Arguments`."""
+    if isinstance(way, Root):
+        return None
+    registers = {MAX_ARGUMENT_WORDS: way.ecx, MAX_ARGUMENT_WORDS + 1: way.edx}
+    return way.stack[index] if index < len(way.stack) else registers.get(index)
+
+
 def _narrower(override: Override) -> Iterator[Override]:
-    """Yield plainer values for a place: none at all, then fewer bytes of memory, then fewer bits."""
+    """Yield plainer values for a place: none at all, then fewer bytes of memory or fewer bits of a number."""
     for value in (0, 1):
         if override.value > value:
             yield replace(override, value=value)
     if override.place is Place.MEMORY:
-        for size in (1, 2, 4, 8, 16, 32):
-            if size < override.size:
-                yield replace(override, value=override.value & ((1 << 8 * size) - 1), size=size)
-    for bits in (8, 16):
-        if override.value >> bits:
-            yield replace(override, value=override.value & ((1 << bits) - 1))
+        yield from _shorter(override)
+    else:
+        yield from (replace(override, value=override.value & mask) for mask in _MASKS if override.value > mask)
+
+
+def _shorter(override: Override) -> Iterator[Override]:
+    """Yield a piece of memory without its end or without its beginning, at first without half of it."""
+    cut = override.size // 2
+    while cut:
+        size = override.size - cut
+        yield replace(override, value=override.value & ((1 << 8 * size) - 1), size=size)
+        yield replace(override, key=override.key + cut, value=override.value >> 8 * cut, size=size)
+        cut //= 2
 
 
 def _size(context: Context) -> tuple[int, int, int]:
