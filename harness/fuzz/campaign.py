@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,6 +105,7 @@ class Campaign:
         self._under_way = 0
         self._started = time.monotonic()
         self._seen_before = 0
+        self._executions_before = 0
         self._rates: deque[tuple[float, int]] = deque()
 
     def run(self) -> Result:
@@ -118,7 +120,7 @@ class Campaign:
             runs = self._resume()
             for context in superfluous(runs):
                 self._corpus.remove_input(context)
-            self._make_small(None)
+            self._make_small(math.inf)
         except KeyboardInterrupt:
             pass
         return self._result()
@@ -126,12 +128,18 @@ class Campaign:
     def _run(self) -> None:
         self._resume()
         self._seen_before = self.ledger.coverage.seen
+        # What is allowed is for what is new, however much there was before.
+        self._started, self._executions_before = time.monotonic(), self.ledger.executions
         try:
             self._survey()
             self._fuzz()
         except _TimeIsUpError:
             pass
-        self._make_small(self._limits.seconds)
+        now, seconds = time.monotonic(), self._limits.seconds
+        if seconds is None:
+            self._make_small(now + MINIMISING_SECONDS)
+        else:
+            self._make_small(max(self._started + seconds, now + self._kept_time))
 
     # -- what is known already --
 
@@ -144,7 +152,7 @@ class Campaign:
         works += [Survey(Task(by_rva[one.rva], contexts=(context_of(one, base),))) for one in witnesses]
         known = [context_of(one, base) for one in _both(self._corpus.inputs(), self._corpus.crashes())]
         works += [Repeat(tuple(known[at : at + REPEATED])) for at in range(0, len(known), REPEATED)]
-        harvests = [harvest for _, harvest in self._through(works) if isinstance(harvest, Harvest)]
+        harvests = [harvest for _, harvest in self._through(works, is_limited=False) if isinstance(harvest, Harvest)]
         return [found for harvest in harvests for found in harvest.found]
 
     # -- the survey --
@@ -163,7 +171,7 @@ class Campaign:
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, FunctionRuns]]:
         """Yield each task with its runs as they are finished, in no particular order."""
-        for work, harvest in self._through([Survey(task) for task in tasks]):
+        for work, harvest in self._through([Survey(task) for task in tasks], is_limited=True):
             if isinstance(work, Survey):
                 rva = work.task.function.rva
                 if isinstance(harvest, Lost):
@@ -176,7 +184,7 @@ class Campaign:
     def _fuzz(self) -> None:
         """Do what the schedule chooses until the time is up."""
         while True:
-            self._check_time(self._limits.seconds and self._limits.seconds - self._kept_time)
+            self._check_limits(self._kept_time)
             while self._under_way < AHEAD * self._pool.width():
                 work = self._schedule.next()
                 if work is None:
@@ -192,11 +200,8 @@ class Campaign:
 
     # -- the end --
 
-    def _make_small(self, seconds: float | None) -> None:
-        """Make the inputs of the deepest runs small, the deepest first; `seconds` is how long a campaign may take."""
-        end = time.monotonic() + MINIMISING_SECONDS
-        if seconds is not None:
-            end = max(self._started + seconds, time.monotonic() + self._kept_time)
+    def _make_small(self, end: float) -> None:
+        """Make the inputs of the deepest runs small, the deepest first, until `end` by `time.monotonic`."""
         waiting = {}
         while time.monotonic() < end or self._under_way:
             while self._under_way < AHEAD * self._pool.width() and time.monotonic() < end:
@@ -215,30 +220,35 @@ class Campaign:
 
     # -- shares --
 
-    def _through(self, works: Iterable[Work]) -> Iterator[tuple[Work, Harvest | Lost]]:
-        """Have work done, all of it, and yield what it came to."""
+    def _through(self, works: Iterable[Work], *, is_limited: bool) -> Iterator[tuple[Work, Harvest | Lost]]:
+        """Have work done, all of it unless the campaign's limits are reached, and yield what it came to."""
         pending = deque(works)
         while pending or self._under_way:
-            self._check_time(self._limits.seconds)
+            if is_limited:
+                self._check_limits(0.0)
             while pending and self._under_way < AHEAD * self._pool.width():
                 self._submit(pending.popleft())
             yield from self._collect()
 
-    def _check_time(self, seconds: float | None) -> None:
-        """Raise _TimeIsUpError once so many seconds have passed, or all executions were made."""
-        executions = self._limits.executions
-        if (seconds is not None and time.monotonic() >= self._started + seconds) or (
-            executions is not None and self.ledger.executions >= executions
-        ):
+    def _check_limits(self, kept: float) -> None:
+        """Raise _TimeIsUpError once all seconds but those `kept` have passed, or all executions were made."""
+        seconds = self._limits.seconds
+        if seconds is not None and time.monotonic() >= self._started + seconds - kept:
             raise _TimeIsUpError
+        if self._executions_left is not None and self._executions_left <= 0:
+            raise _TimeIsUpError
+
+    @property
+    def _executions_left(self) -> int | None:
+        limit = self._limits.executions
+        return None if limit is None else limit - (self.ledger.executions - self._executions_before)
 
     def _submit(self, work: Work) -> None:
         number = next(self._numbers)
-        executions = SHARE_EXECUTIONS
-        if self._limits.executions is not None:
-            executions = max(1, min(executions, self._limits.executions - self.ledger.executions))
-        if isinstance(work, Minimise):
-            executions = MINIMISE_EXECUTIONS
+        left = self._executions_left
+        executions = MINIMISE_EXECUTIONS if isinstance(work, Minimise) else SHARE_EXECUTIONS
+        if left is not None and not isinstance(work, Minimise):
+            executions = max(1, min(executions, left))
         self._pool.submit(
             Share(
                 work=work,
