@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -71,27 +70,15 @@ def spin(processes: int, seconds: float) -> int:
 @contextmanager
 def cluster(workers: int) -> Iterator[str]:
     """Start a Dask scheduler and workers of one thread each; yields the scheduler's address."""
+    sys.path.append(str(Path(__file__).parents[1] / "support"))
+    from dask_cluster import Cluster
+
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "scheduler.json"
-        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
-        running = [_quiet([*command, "--scheduler-file", str(file)])]
+        running = Cluster(Path(directory))
         try:
-            while not file.exists():
-                time.sleep(WAIT)
-            worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
-            options = ["--nthreads", "1", "--nworkers", "1", "--no-dashboard"]
-            running += [_quiet([*worker, *options]) for _ in range(workers)]
-            import json
-
-            yield str(json.loads(file.read_text())["address"])
+            yield running.start(threads=(1,) * workers)
         finally:
-            for process in reversed(running):
-                process.kill()
-                process.wait()
-
-
-def _quiet(command: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            running.end()
 
 
 def _rate(driver: Driver, arguments: argparse.Namespace, workers: int) -> float:

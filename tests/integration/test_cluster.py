@@ -10,63 +10,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pool_work
 import pytest
+from dask_cluster import PATHS, Cluster
 
 from stackemu.emu.errors import InputError, UsageError
 from stackemu.harness.fuzz import cluster
 from stackemu.harness.fuzz.package import Package
 from stackemu.harness.fuzz.pool import Pool, cluster_pool
 from stackemu.harness.session import open_driver
+from stackemu.harness.witness import load_witness
 
+Stackemu = Callable[..., "subprocess.CompletedProcess[str]"]
 PACKAGE = Package("d1635t", b"MZ" * 500, "made.sys", None, None)
-PATHS = os.pathsep.join(filter(None, sys.path))
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="needs distributed (pip install '.[cluster]')"
 )
-
-
-class Cluster:
-    """A scheduler and workers; `workers` are their processes."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.scheduler: subprocess.Popen[bytes] | None = None
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def start(self, threads: Sequence[int] = (1, 1), settings: Mapping[str, str] | None = None) -> str:
-        """Start a scheduler and a worker for each number of threads; return the scheduler's address."""
-        file = self._directory / "scheduler.json"
-        scheduler = ("scheduler", "--port", "0", "--scheduler-file", str(file))
-        self.scheduler = self._run(scheduler, settings or {})
-        while not (file.exists() and file.read_text().endswith("}")):  # it is not written at once
-            assert self.scheduler.poll() is None
-            time.sleep(0.01)
-        address: str = json.loads(file.read_text())["address"]
-        for count in threads:
-            worker = ("worker", address, "--nthreads", str(count), "--no-nanny", "--local-directory")
-            self.workers.append(self._run((*worker, str(self._directory))))
-        return address
-
-    def _run(self, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        name, *rest = arguments
-        return subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.dask_{name}", *rest, "--host", "127.0.0.1", "--no-dashboard"],
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **(settings or {}), "PYTHONPATH": PATHS},
-        )
-
-    def end(self) -> None:
-        """Kill what still runs."""
-        for process in filter(None, [self.scheduler, *self.workers]):
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture
@@ -139,6 +104,39 @@ def test_workers_of_several_threads_are_refused(dask: Cluster) -> None:
     address = dask.start(threads=[2])
     with pytest.raises(UsageError, match="runs 2 threads; start workers with --nthreads 1"):
         cluster_pool(pool_work.double, PACKAGE, address)
+
+
+@needs_dask
+def test_a_campaign_goes_on_when_one_of_its_workers_is_killed(
+    dask: Cluster,
+    stackemu: Stackemu,
+    command: Sequence[str],
+    environment: dict[str, str],
+    stackzoo: Path,
+    tmp_path: Path,
+) -> None:
+    corpus, address = tmp_path / "corpus", dask.start()
+    functions = ("--func", "ZooHidden*", "--func", "ZooSwitch", "--func", "ZooSeveralExits")
+    options = ("--cluster", address, "--time", "6", "--corpus", str(corpus), "--format", "json")
+    campaign = subprocess.Popen(
+        [*command, "fuzz", str(stackzoo), *functions, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while len(list((corpus / "witnesses").glob("*.json"))) < 3:
+        assert campaign.poll() is None
+        time.sleep(0.01)
+    dask.workers[0].send_signal(signal.SIGKILL)
+    known = {path.name: load_witness(path).depth for path in (corpus / "witnesses").glob("*.json")}
+    output, errors = campaign.communicate(timeout=60)
+    assert campaign.returncode == 0, errors
+    kept = {path.name: load_witness(path).depth for path in (corpus / "witnesses").glob("*.json")}
+    assert all(kept[name] >= depth for name, depth in known.items())
+    assert json.loads(output)["functions"][0]["name"] == "ZooHiddenDeepPath"
+    for path in (corpus / "witnesses").glob("*.json"):
+        assert stackemu("replay", path).returncode == 0
 
 
 OWNER = """
