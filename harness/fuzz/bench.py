@@ -88,7 +88,7 @@ class Bench:
             case Mutate(parent):
                 executions = self._mutate(parent, share)
             case Solve(parent):
-                executions = self._solve(parent, share)
+                return self._solve(parent, share)
             case Rearrange(parent, steps):
                 executions = self._rearrange(parent, steps, share)
             case Minimise(rva, parent):
@@ -181,18 +181,18 @@ class Bench:
             last = draw_step(generator, roots, steps, known)
         return self._measurer.context_behind(steps, last) if last is not None else None
 
-    def _solve(self, parent: Context, share: Share) -> int:
+    def _solve(self, parent: Context, share: Share) -> Harvest:
         """Turn the branches that a run left aside."""
         try:
             self._measurer.states.enter(parent.before, (parent.way,))
         except BrokenSequenceError:
-            return 0
-        attempts = attempts_from(
+            return self._harvest(0)
+        attempts, is_cut_off = attempts_from(
             self._machine, self._model, self._base, parent, share.blocks, self._settings.budget, self._until
         )
         for attempt in attempts[1:]:
             self._keep(replace(parent, source=attempt.source), attempt.observation)
-        return len(attempts)
+        return replace(self._harvest(len(attempts)), is_cut_off=is_cut_off)
 
     def _minimise(self, rva: int, parent: Context, share: Share) -> Harvest:
         """Look for the smallest input with the same figures, frames and ending."""

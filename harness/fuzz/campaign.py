@@ -23,7 +23,7 @@ from stackemu.harness.fuzz.ledger import Ledger
 from stackemu.harness.fuzz.pool import Lost, Pool
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
 from stackemu.harness.fuzz.schedule import Schedule
-from stackemu.harness.fuzz.share import Found, Harvest, Minimise, Repeat, Share, Survey, Work
+from stackemu.harness.fuzz.share import Found, Harvest, Minimise, Repeat, Share, Solve, Survey, Work
 from stackemu.harness.measure import FunctionRuns, RunSettings, Task
 from stackemu.harness.rounds import measure_in_rounds
 from stackemu.harness.session import Driver
@@ -272,6 +272,8 @@ class Campaign:
             else:
                 self._bring_up = self._bring_up or harvest.bring_up
                 self._schedule.note(share.work, self.ledger.take(harvest))
+                if isinstance(share.work, Solve) and harvest.is_cut_off and harvest.found:
+                    self._schedule.again(share.work.parent)
             yield share.work, harvest
         self._watch(self.progress(), self)
 

@@ -84,6 +84,12 @@ class Schedule:
             target = self._targets[work.parent.caller]
             target.gain = _MEMORY * target.gain + (1 - _MEMORY) * news
 
+    def again(self, parent: Context) -> None:
+        """Let the branches that a run left aside be turned once more: there was no time for all of them."""
+        for entry in self._targets[parent.caller].entries:
+            if entry.context == parent:
+                entry.is_solved = False
+
     def next(self) -> Work | None:
         """Return what to do next, None while there is no input at all."""
         targets = [target for target in self._targets.values() if target.entries]

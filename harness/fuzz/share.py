@@ -99,6 +99,8 @@ class Harvest:
     """Functions that went deeper than `floors` said, in the runs that show it."""
     surveyed: FunctionRuns | None = None
     minimised: Context | None = None
+    is_cut_off: bool = False
+    """Whether there was more to try from the share's own run when its time was up."""
     bring_up: BringUp | None = None
     """How the driver came up, in the first share of a worker."""
     roots: frozenset[Root] = frozenset()

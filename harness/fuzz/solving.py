@@ -22,10 +22,11 @@ class _TimeIsUpError(Exception):
 
 def attempts_from(
     machine: Machine, model: CodeModel, base: int, parent: Context, seen: Iterable[int], budget: int, until: float
-) -> list[Attempt]:
+) -> tuple[list[Attempt], bool]:
     """Return the runs that were tried to get from `parent` to blocks that are not among `seen`, itself the first.
 
-    The machine is in the state that the calls before the run left. Ends at `until`, by `time.monotonic`.
+    The machine is in the state that the calls before the run left. Ends at `until`, by `time.monotonic`; also returns
+    whether more would have been tried.
     """
 
     def check() -> None:
@@ -46,5 +47,5 @@ def attempts_from(
         explorer.know(seen)
         explorer.explore(MAX_ATTEMPTS)
     except _TimeIsUpError:
-        pass
-    return explorer.attempts
+        return explorer.attempts, True
+    return explorer.attempts, False
