@@ -80,7 +80,7 @@ def test_another_image_is_refused(stackemu: Stackemu, witness: Path, stackzoo: P
     assert "the witness belongs to another image" in done.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"schema": "stackemu.witness/1"}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"schema": "stackemu.witness/2"}', b"[" * 100_000])
 def test_what_is_no_witness_is_refused(stackemu: Stackemu, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "witness.json"
     path.write_bytes(content)
