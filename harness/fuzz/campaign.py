@@ -48,6 +48,9 @@ RATE_SECONDS = 5.0
 POLL = 0.5
 """Seconds after which the progress is told even when nothing came in."""
 
+_SPREAD = 1_000_003
+"""A prime that keeps the seeds of campaigns apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -106,6 +109,8 @@ class Campaign:
         self._started = time.monotonic()
         self._seen_before = 0
         self._executions_before = 0
+        # One that goes on changes inputs in other ways than before.
+        self._seeds = (settings.seed * _SPREAD + corpus.input_count) * _SPREAD
         self._rates: deque[tuple[float, int]] = deque()
 
     def run(self) -> Result:
@@ -253,11 +258,11 @@ class Campaign:
             Share(
                 work=work,
                 settings=self._settings,
-                seed=self._settings.seed * 1_000_003 + number,
+                seed=self._seeds + number,
                 seconds=min(SHARE_SECONDS, FIRST_SECONDS * (1 + number / (4 * len(self._functions)))),
                 executions=executions,
                 floors=dict(self.ledger.floors),
-                blocks=self.ledger.blocks,
+                blocks=self.ledger.blocks if isinstance(work, Solve) else frozenset(),
             )
         )
         self._under_way += 1
@@ -268,7 +273,7 @@ class Campaign:
             self._under_way -= 1
             if isinstance(harvest, Lost):
                 self._lost.append(harvest.why)
-                self._schedule.note(share.work, 0)
+                self._schedule.lose(share.work)
             else:
                 self._bring_up = self._bring_up or harvest.bring_up
                 self._schedule.note(share.work, self.ledger.take(harvest))
@@ -292,7 +297,7 @@ class Campaign:
         while len(self._rates) > 2 and now - self._rates[0][0] > RATE_SECONDS:
             self._rates.popleft()
         (since, count), passed = self._rates[0], now - self._rates[0][0]
-        deepest = max(ledger.standings(), key=lambda one: one.depth, default=None)
+        deepest, deepest_function = ledger.deepest
         return Progress(
             executions=ledger.executions,
             rate=(ledger.executions - count) / passed if now > since else 0.0,
@@ -300,8 +305,8 @@ class Campaign:
             blocks_seen=ledger.coverage.seen,
             blocks=ledger.coverage.total,
             blocks_new=ledger.coverage.seen - self._seen_before,
-            deepest=deepest.depth if deepest is not None else 0,
-            deepest_function=deepest.function if deepest is not None else "",
+            deepest=deepest,
+            deepest_function=deepest_function,
             corpus=self._corpus.input_count,
             crashes=len(ledger.crashes),
             last_find=now - ledger.last_find if ledger.last_find is not None else None,

@@ -147,6 +147,13 @@ class Ledger:
         """Addresses of all translated blocks that ran."""
         return frozenset(self._guidance.blocks)
 
+    @property
+    def deepest(self) -> tuple[int, str]:
+        """The deepest that any function went, in bytes, and its name; 0 and no name before anything ran."""
+        depths = ((runs.best.depth, -rva) for rva, runs in self.runs.items() if runs.best is not None)
+        depth, negative = max(depths, default=(0, 0))
+        return depth, self._name(-negative) if negative else ""
+
     def standings(self) -> list[Standing]:
         """Return the deepest run of each function, the deepest function first."""
         found = [self._standing(runs) for runs in self.runs.values() if runs.best is not None]

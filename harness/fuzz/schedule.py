@@ -84,6 +84,12 @@ class Schedule:
             target = self._targets[work.parent.caller]
             target.gain = _MEMORY * target.gain + (1 - _MEMORY) * news
 
+    def lose(self, work: Work) -> None:
+        """Forget an input that took its worker down or kept it from answering: the next would go the same way."""
+        if isinstance(work, Mutate | Solve | Rearrange):
+            target = self._targets[work.parent.caller]
+            target.entries = [entry for entry in target.entries if entry.context != work.parent]
+
     def again(self, parent: Context) -> None:
         """Let the branches that a run left aside be turned once more: there was no time for all of them."""
         for entry in self._targets[parent.caller].entries:

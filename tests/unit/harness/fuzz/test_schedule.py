@@ -89,3 +89,19 @@ def test_the_same_seed_chooses_the_same() -> None:
         return list(_turns(schedule, {F: 1}))
 
     assert works() == works()
+
+
+def test_what_was_cut_off_is_solved_again() -> None:
+    schedule = Schedule(0)
+    schedule.add(context(F), 8, None)
+    _turns(schedule, {})
+    schedule.again(context(F))
+    assert sum(isinstance(work, Solve) for work in _turns(schedule, {})) == 1
+
+
+def test_an_input_that_took_its_worker_down_is_not_chosen_again() -> None:
+    schedule = Schedule(0)
+    schedule.add(context(F, seed=1), 8, None)
+    schedule.add(context(F, seed=2), 8, None)
+    schedule.lose(Mutate(context(F, seed=1)))
+    assert {work.parent.source.seed for work in _turns(schedule, {})} == {2}
