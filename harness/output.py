@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from stackemu.emu.errors import InputError, StackemuError, UsageError
 from stackemu.harness.printable import printable
-from stackemu.harness.report.page import Page
+from stackemu.harness.report.page import PIPED_WIDTH, Page
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -256,8 +255,24 @@ class StatusLine:
             return
         self._shown_at, self._mark, self._line = now, mark, line
         if self._is_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{line[:width]}")
+            sys.stderr.write(f"\r\x1b[K{_cut(line, _stderr_width() - 1)}")
         else:
             sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def _stderr_width() -> int:
+    """Return the columns of stderr's own terminal: stdout may be a file, or another terminal."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        columns = 0
+    # A pseudo-terminal that nobody gave a size says 0.
+    return columns or PIPED_WIDTH
+
+
+def _cut(line: str, width: int) -> str:
+    """Return what of a line fits into `width` columns; some characters take two."""
+    from rich.cells import cell_len, set_cell_size
+
+    return line if cell_len(line) <= width else set_cell_size(line, width)

@@ -1,4 +1,4 @@
-"""A campaign on the whole terminal: how far it is, the deepest functions, and what was found last."""
+"""A campaign on the whole terminal: how far it is, the deepest functions, and the last crashes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
-from stackemu.harness.fuzz.status import duration
+from stackemu.harness.fuzz.status import duration, news, status_line
+from stackemu.harness.output import StatusLine
 from stackemu.harness.printable import printable
+from stackemu.harness.report.fuzz import links
 from stackemu.harness.report.roots import STACK_SIZE
 
 INTERVAL = 0.25
@@ -27,28 +29,33 @@ _BAR = 40
 
 
 class LiveView:
-    """Draws a campaign; leaves its last picture behind."""
+    """Draws a campaign; leaves its last picture behind. Where there is no terminal, a status line stands in."""
 
     def __init__(self, driver: str, console: Console | None = None) -> None:
         """`driver` is the driver's name; draws on stderr unless there is another `console`."""
         self._driver = printable(driver)
         self._console = console or Console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False)
+        is_drawn = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._line = None if is_drawn else StatusLine()
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
         """Take over the terminal's lower part."""
-        self._live.start()
+        (self._line or self._live).__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give it back."""
-        self._live.stop()
+        (self._line or self._live).__exit__(kind, error, trace)
 
     def show(self, progress: Progress, standings: Sequence[Standing], crashes: Sequence[Crash]) -> None:
         """Draw where the campaign stands, unless that was done a moment ago."""
+        if self._line is not None:
+            self._line.show(status_line(progress), news(progress))
+            return
         now = time.monotonic()
         if now - self._drawn < INTERVAL:
             return
@@ -59,10 +66,10 @@ class LiveView:
 def picture(
     driver: str, progress: Progress, standings: Sequence[Standing], crashes: Sequence[Crash], height: int
 ) -> RenderableType:
-    """Return what is drawn: as many functions as there is room for, the deepest first."""
-    latest = crashes[-SHOWN_CRASHES:]
-    room = max(1, height - _ABOVE - len(latest))
-    parts: list[RenderableType] = [_header(driver, progress), Text(), _functions(standings[:room])]
+    """Return what is drawn: as many functions as there is room for, the deepest first, and the last crashes."""
+    room = max(1, height - _ABOVE)
+    latest = crashes[max(0, len(crashes) - min(SHOWN_CRASHES, room // 2)) :]
+    parts: list[RenderableType] = [_header(driver, progress), Text(), _functions(standings[: room - len(latest)])]
     if latest:
         parts += [Text(), _crashes(latest)]
     return Group(*parts)
@@ -88,11 +95,12 @@ def _functions(standings: Sequence[Standing]) -> Table:
     table.add_column("depth", justify="right", no_wrap=True)
     table.add_column("of 12 KiB", justify="right", no_wrap=True)
     table.add_column("role", no_wrap=True)
-    table.add_column("deepest chain", no_wrap=True, overflow="ellipsis")
+    table.add_column("function > deepest chain", no_wrap=True, overflow="ellipsis")
+    # Text, not str: in a str rich takes [brackets] for markup, and names are the driver's.
     for one in standings:
-        chain = " > ".join(printable(name) for name, _ in one.chain)
         share = f"{100 * one.depth / STACK_SIZE:.1f} %"
-        table.add_row(str(one.depth), share, printable(one.role or "-"), Text(chain or printable(one.function)))
+        chain = " > ".join(links(one, shares=False))
+        table.add_row(str(one.depth), share, Text(printable(one.role or "-")), Text(chain))
     return table
 
 
@@ -101,5 +109,5 @@ def _crashes(crashes: Sequence[Crash]) -> Table:
     for header in ("crash", "in", "why"):
         table.add_column(header, no_wrap=True, overflow="ellipsis")
     for one in reversed(crashes):
-        table.add_row(one.kind, Text(printable(one.function)), Text(printable(one.why)))
+        table.add_row(Text(printable(one.kind)), Text(printable(one.function)), Text(printable(one.why)))
     return table

@@ -22,6 +22,11 @@ def status_line(progress: Progress) -> str:
     )
 
 
+def news(progress: Progress) -> tuple[int, int, int]:
+    """Return what differs between two moments when something was found between them that people wait for."""
+    return progress.blocks_seen, progress.deepest, progress.crashes
+
+
 def duration(seconds: float) -> str:
     """Return a time in words: `7s`, `2m07s`, `1h02m`."""
     whole = int(seconds)

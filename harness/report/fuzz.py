@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
 
 import msgspec
 from rich.console import RenderableType
@@ -12,7 +15,7 @@ from rich.text import Text
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
 from stackemu.harness.fuzz.status import status_line
 from stackemu.harness.printable import printable
-from stackemu.harness.report.chain import fold
+from stackemu.harness.report.chain import fold, shorten
 from stackemu.harness.report.page import Page, to_text
 from stackemu.harness.report.roots import STACK_SIZE
 from stackemu.harness.report.table import MINIMUM_TEXT_WIDTH, indented, plain_table
@@ -35,7 +38,7 @@ def render(
 ) -> str:
     """Return the table of functions, the deepest first, then the command that repeats the first, and crashes.
 
-    `verbose` adds the command to each function, and all crashes.
+    `verbose` adds the command to each function, and shows whole chains and all crashes.
     """
     rows = standings[:top]
     cells = [_figures(row) for row in rows]
@@ -50,10 +53,10 @@ def render(
 
 
 def to_json(standings: Sequence[Standing], crashes: Sequence[Crash], progress: Progress) -> bytes:
-    """Return the same as JSON: sizes and depths in bytes, times in seconds."""
+    """Return the same as JSON, all figures integers: sizes and depths in bytes, times in whole seconds."""
     document = {
         "schema": SCHEMA,
-        "progress": progress,
+        "progress": _progress(progress),
         "functions": [_record(one) for one in standings],
         "crashes": [
             {"kind": one.kind, "function": one.function, "why": one.why, "witness": _path(one.witness)}
@@ -61,6 +64,15 @@ def to_json(standings: Sequence[Standing], crashes: Sequence[Crash], progress: P
         ],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _progress(progress: Progress) -> dict[str, object]:
+    last = progress.last_find
+    return asdict(progress) | {
+        "rate": round(progress.rate),
+        "seconds": int(progress.seconds),
+        "last_find": int(last) if last is not None else None,
+    }
 
 
 def _record(one: Standing) -> dict[str, object]:
@@ -78,8 +90,9 @@ def _record(one: Standing) -> dict[str, object]:
     }
 
 
-def _path(path: object) -> str | None:
-    return str(path) if path is not None else None
+def _path(path: Path | None) -> str | None:
+    # The bytes of a file name that are no UTF-8 are surrogates in Python, which JSON cannot hold.
+    return str(path).encode("utf-8", "backslashreplace").decode() if path is not None else None
 
 
 def _figures(row: Standing) -> tuple[str, str, str, str]:
@@ -88,9 +101,7 @@ def _figures(row: Standing) -> tuple[str, str, str, str]:
 
 
 def _function_cell(row: Standing, width: int, verbose: bool) -> Text:
-    names = [name for name, _ in row.chain]
-    frames = [f"{printable(name)} {size}" for name, size in row.chain]
-    links = frames if names[:1] == [row.function] else [printable(row.function), *frames]
+    chain = links(row, shares=True)
     details = []
     if row.role is not None:
         details.append(f"root: {row.role}")
@@ -98,36 +109,50 @@ def _function_cell(row: Standing, width: int, verbose: bool) -> Text:
         details.append(f"after: {', '.join(row.before)}")
     if row.outcome != _RETURNED:
         details.append(f"outcome: {row.outcome}")
-    lines = [*fold(links, width), *indented(details, width)]
+    lines = [*fold(chain if verbose else shorten(chain), width), *indented(details, width)]
     if verbose and row.witness is not None:
-        lines.append(f"  {_command(row)}")
+        lines.append(f"  {_command(row.witness)}")
     first, *rest = lines
     return Text("\n").join([Text(first), *(Text(line, style="dim") for line in rest)])
 
 
-def _command(row: Standing) -> str:
-    return printable(f"stackemu replay {shlex.quote(str(row.witness))}")
+def links(row: Standing, *, shares: bool) -> list[str]:
+    """Return the function's name and then the frames below it, those that repeat as one with a count.
+
+    `shares` adds each frame's bytes.
+    """
+    frames = [f"{printable(name)} {size}" if shares else printable(name) for name, size in row.chain]
+    counted = [(text, len(list(group))) for text, group in groupby(frames)]
+    below = [text if count == 1 else f"{text} x{count}" for text, count in counted]
+    return below if row.chain and row.chain[0][0] == row.function else [printable(row.function), *below]
+
+
+def _command(witness: Path) -> str:
+    return printable(f"stackemu replay {shlex.quote(str(witness))}")
 
 
 def _hints(rows: Sequence[Standing], total: int, verbose: bool) -> list[str]:
     hints = []
     if len(rows) < total:
-        hints.append(f"{total - len(rows)} more functions; --top shows the first {len(rows)} only")
-    if rows and rows[0].witness is None:
+        hints.append(f"the first {len(rows)} of {total} functions; --top N shows more")
+    if not rows:
+        return hints
+    if rows[0].witness is None:
         hints.append("nothing is kept: --corpus DIR keeps what repeats these runs, and lets a campaign go on")
-    elif rows and not verbose:
-        hints.append(f"the deepest once more: {_command(rows[0])} --trace")
+    elif not verbose:
+        hints.append(f"the deepest once more: {_command(rows[0].witness)} --trace")
     return hints
 
 
 def _crash_lines(crashes: Sequence[Crash], verbose: bool) -> list[str]:
-    shown = crashes if verbose else crashes[:SHOWN_CRASHES]
+    by_kind = sorted(crashes, key=lambda one: (one.kind, one.function))
+    shown = by_kind if verbose else by_kind[:SHOWN_CRASHES]
     lines = []
     for one in shown:
         why = f": {one.why}" if one.why else ""
         lines.append(printable(f"{one.kind} in {one.function}{why}"))
         if one.witness is not None:
-            lines.append(printable(f"  stackemu replay {shlex.quote(str(one.witness))}"))
+            lines.append(f"  {_command(one.witness)}")
     if len(shown) < len(crashes):
-        lines.append(f"and {len(crashes) - len(shown)} more crashes; -v shows them")
+        lines.append(f"the first {len(shown)} of {len(crashes)} crashes; -v shows all")
     return lines

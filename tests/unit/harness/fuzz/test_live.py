@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -56,12 +57,12 @@ def test_it_shows_what_matters() -> None:
     assert "KeBugCheckEx(0xf7)" in text
 
 
-@pytest.mark.parametrize("height", [12, 24, 50])
+@pytest.mark.parametrize("height", [10, 12, 24, 50])
 def test_it_is_no_higher_and_no_wider_than_the_terminal(height: int) -> None:
     standings = [_standing(f"{HOSTILE}{index}", 100) for index in range(100)]
     crashes = [Crash("fault", HOSTILE, HOSTILE, None)] * 9
     lines = _drawn(standings, crashes, height)
-    assert len(lines) <= max(height, 16)
+    assert len(lines) <= height
     assert all(len(line) <= 80 for line in lines)
     assert "\x1b[31m" not in "".join(lines)
 
@@ -73,3 +74,46 @@ def test_pictures_that_follow_each_other_too_soon_are_left_out() -> None:
         view.show(PROGRESS, [_standing("Second", 8)], [])
     assert "First" in stream.getvalue()
     assert "Second" not in stream.getvalue()
+
+
+def test_the_whole_picture() -> None:
+    # 30 of 40 blocks are three quarters of the bar's 40 columns; 1229 and 8 of 12,288 bytes are 10.0 % and 0.1 %.
+    chain = (("Deep", 29), ("Format", 400), ("Format", 400), ("Format", 400))
+    deep = replace(_standing("Deep", 1229), chain=chain)
+    helper = replace(_standing("Helper", 8), role=None, chain=())
+    assert [line.rstrip() for line in _drawn([deep, helper], [Crash("fault", "Bad", "reads 0x0", None)])] == [
+        "zoo.sys     up 20s      1000 executions",
+        "50 exec/s   2 at work   last find 3s ago",
+        "7 inputs    1 crashes   30 new blocks",
+        "\u2501" * 30 + " " * 12 + "30 of 40 blocks 75.0 %",
+        "",
+        "depth  of 12 KiB  role         function > deepest chain",
+        " 1229     10.0 %  IRP_MJ_READ  Deep > Format x3",
+        "    8      0.1 %  -            Helper",
+        "",
+        "crash  in   why",
+        "fault  Bad  reads 0x0",
+    ]
+
+
+def test_the_last_crashes_are_shown_the_latest_first() -> None:
+    crashes = [Crash("fault", f"Bad{index}", "", None) for index in range(9)]
+    lines = _drawn([_standing("Deep", 1229)], crashes)
+    assert [line.split()[1] for line in lines[-5:]] == ["Bad8", "Bad7", "Bad6", "Bad5", "Bad4"]
+
+
+def test_brackets_are_no_markup() -> None:
+    one = replace(_standing("Get[/bold]", 8), role="[red]role[/x]")
+    text = "\n".join(_drawn([one], [Crash("[/kind]", "In[/x]", "[bold]why", None)]))
+    for words in ("Get[/bold]", "[red]role[/x]", "[/kind]", "In[/x]", "[bold]why"):
+        assert words in text
+
+
+def test_where_there_is_no_terminal_it_is_a_status_line(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    with LiveView("zoo.sys", Console(file=stream, force_terminal=False)) as view:
+        view.show(PROGRESS, [_standing("Deep", 1229)], [])
+    assert stream.getvalue() == ""
+    assert capsys.readouterr().err == (
+        "#1000 cov: 30/40 (+30) deep: 1229 bytes (Deep) corp: 7 exec/s: 50 lastfind: 3s crash: 1 uptime: 20s\n"
+    )

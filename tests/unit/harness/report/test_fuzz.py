@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
 from stackemu.harness.report.fuzz import render, to_json
 from stackemu.harness.report.page import Page
@@ -72,8 +74,8 @@ def test_without_a_corpus_it_says_how_to_have_one() -> None:
 def test_what_is_left_out_is_counted() -> None:
     text = render([READ, LOOP], [CRASH] * 7, PROGRESS, Page(), top=1)
     assert "Loop" not in text
-    assert "1 more functions" in text
-    assert "and 2 more crashes" in text
+    assert "the first 1 of 2 functions; --top N shows more" in text
+    assert "the first 5 of 7 crashes; -v shows all" in text
 
 
 def test_hostile_names_are_printable() -> None:
@@ -102,4 +104,60 @@ def test_json() -> None:
         }
     ]
     assert document["crashes"][0]["kind"] == "bugcheck"
-    assert document["progress"]["executions"] == 1000
+
+
+def test_json_has_integers_only() -> None:
+    progress = replace(PROGRESS, rate=49.6, seconds=20.9, last_find=3.9)
+    assert json.loads(to_json([], [], progress), parse_float=pytest.fail)["progress"] == {
+        "executions": 1000,
+        "rate": 50,
+        "seconds": 20,
+        "blocks_seen": 30,
+        "blocks": 40,
+        "blocks_new": 30,
+        "deepest": 1229,
+        "deepest_function": "Read",
+        "corpus": 7,
+        "crashes": 1,
+        "last_find": 3,
+        "workers": 0,
+    }
+    assert json.loads(to_json([], [], replace(PROGRESS, last_find=None)))["progress"]["last_find"] is None
+
+
+def test_json_holds_a_path_that_is_no_utf8() -> None:
+    path = Path("corpus\udcff/Read-1000.json")
+    document = json.loads(to_json([replace(READ, witness=path)], [], PROGRESS))
+    assert document["functions"][0]["witness"] == r"corpus\udcff/Read-1000.json"
+
+
+def test_frames_that_repeat_are_counted() -> None:
+    chain = (("Read", 29), *[("Walk", 12)] * 100)
+    assert " 1229     10.0 %   29     14  Read 29 > Walk 12 x100\n" in render(
+        [replace(READ, chain=chain)], [], PROGRESS, Page()
+    )
+
+
+def test_the_middle_of_a_long_chain_is_left_out_unless_asked_for() -> None:
+    one = replace(READ, chain=tuple((f"F{index}", 1) for index in range(20)))
+    assert "F10 1" not in render([one], [], PROGRESS, Page())
+    assert "F10 1" in render([one], [], PROGRESS, Page(), verbose=True)
+
+
+def test_a_function_that_its_chain_does_not_begin_with_is_named_first() -> None:
+    one = replace(READ, chain=(("Format", 1229),))
+    assert "Read > Format 1229\n" in render([one], [], PROGRESS, Page())
+
+
+def test_crashes_are_listed_by_kind() -> None:
+    crashes = [replace(CRASH, kind=kind, function=name) for kind, name in (("wild-jump", "A"), ("budget", "C"))]
+    lines = render([READ], [*crashes, replace(CRASH, function="B")], PROGRESS, Page()).splitlines()
+    assert [line.split(" in ")[0] for line in lines if " in " in line] == ["budget", "bugcheck", "wild-jump"]
+
+
+def test_rows_fit_the_page() -> None:
+    one = replace(READ, chain=tuple((f"PtSomeLongerFunction{index}", 60) for index in range(7)))
+    for width in (60, 80, 120):
+        rows = render([one], [], PROGRESS, Page(width=width)).split("\n\n")[0].splitlines()
+        assert len(rows) > 3
+        assert max(map(len, rows)) <= width
