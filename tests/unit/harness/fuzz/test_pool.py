@@ -199,6 +199,8 @@ class TestOwner:
             text=True,
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,
+            # Whoever runs the tests in the background made SIGINT ignored, and the process would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         try:
             while len(list((tmp_path / "begun").iterdir())) < 2:
