@@ -5,7 +5,7 @@ kernel functions succeed (0 either, 1 they fail, 2 they succeed). Then the seed,
 byte with the place in bits 0 to 3 and, for memory, `size - 1` in the bits above it where that is less than 15; the
 key; the value. Numbers are LEB128 varints (DWARF 5, section 7.6). A key in memory is the distance from the end of the
 memory override before it, at first from where the arena begins, zigzag-coded, so that neighbours take no more than a
-byte. The value of memory is its bytes, of anything else a number.
+byte. The value of memory is its bytes, of anything else a number. Keys and values but those of memory have 32 bits.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackemu.emu.inputs import ARENA_BASE, Input, Override, Place, Style
+from stackemu.emu.slots import MAX_SLOT_SIZE
 
 VERSION = 1
 MAX_OVERRIDES = 4096
-MAX_SIZE = 64
-"""Bytes of the largest override of memory."""
 _STYLES = tuple(Style)
 _PLACES = tuple(Place)
 _SUCCEED = (None, False, True)
@@ -25,13 +24,14 @@ _LARGE = 15
 """Stands for a size that follows as a number."""
 _MAX_VARINT = 10
 """Bytes of the longest varint: 64 bits."""
+_WORD = 1 << 32
 
 
 def encode(source: Input) -> bytes:
     """Return an input as bytes; inputs that are equal have equal bytes.
 
     Raises:
-        ValueError: it has too many overrides, one that is too large, or a number below zero.
+        ValueError: it has too many overrides, one that is too large, or a number that is.
     """
     if len(source.overrides) > MAX_OVERRIDES:
         raise ValueError(f"{len(source.overrides)} overrides, of at most {MAX_OVERRIDES}")
@@ -40,15 +40,15 @@ def encode(source: Input) -> bytes:
     for override in source.overrides:
         place = _PLACES.index(override.place)
         if override.place is not Place.MEMORY:
-            parts += (bytes((place,)), _varint(override.key), _varint(override.value))
+            parts += (bytes((place,)), _varint(_word(override.key)), _varint(_word(override.value)))
             continue
         size = override.size
-        if not 0 < size <= MAX_SIZE:
-            raise ValueError(f"{size} bytes of memory, of at most {MAX_SIZE}")
+        if not 0 < size <= MAX_SLOT_SIZE:
+            raise ValueError(f"{size} bytes of memory, of at most {MAX_SLOT_SIZE}")
         parts.append(bytes((place | min(size - 1, _LARGE) << 4,)))
         if size - 1 >= _LARGE:
             parts.append(_varint(size))
-        parts += (_varint(_zigzag(override.key - at)), _masked(override).to_bytes(size, "little"))
+        parts += (_varint(_zigzag(_word(override.key) - at)), _masked(override).to_bytes(size, "little"))
         at = override.key + size
     return b"".join(parts)
 
@@ -82,11 +82,11 @@ def _overrides(reader: _Reader) -> Iterator[Override]:
         if place is not Place.MEMORY:
             if tag >> 4:
                 raise ValueError(f"tag {tag:#04x}")
-            yield Override(place, reader.varint(), reader.varint())
+            yield Override(place, _word(reader.varint()), _word(reader.varint()))
             continue
         size = (tag >> 4) + 1 if tag >> 4 < _LARGE else reader.varint()
-        key = at + _unzigzag(reader.varint())
-        if not 0 < size <= MAX_SIZE or not 0 <= key < 1 << 32 or (tag >> 4 == _LARGE and size <= _LARGE):
+        key = _word(at + _unzigzag(reader.varint()))
+        if not 0 < size <= MAX_SLOT_SIZE or (tag >> 4 == _LARGE and size <= _LARGE):
             raise ValueError(f"{size} bytes of memory at {key:#x}")
         yield Override(place, key, int.from_bytes(reader.take(size), "little"), size)
         at = key + size
@@ -97,6 +97,13 @@ def _overrides(reader: _Reader) -> Iterator[Override]:
 def _masked(override: Override) -> int:
     """Return a value of memory as it is used: what does not fit is left out."""
     return override.value & ((1 << 8 * override.size) - 1)
+
+
+def _word(number: int) -> int:
+    """Return a number that has 32 bits."""
+    if not 0 <= number < _WORD:
+        raise ValueError(f"{number:#x} is no number of 32 bits")
+    return number
 
 
 def _zigzag(number: int) -> int:

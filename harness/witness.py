@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from stackemu.emu.errors import InputError
 from stackemu.emu.input_codec import decode, encode
+from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Observation
@@ -69,7 +71,8 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True):
     """RVA of the function that the run calls: `rva` itself, or one that comes to call it."""
     root: WitnessRoot | None
     arguments: WitnessArguments | None
-    alignment: int
+    alignment: Annotated[int, msgspec.Meta(ge=0, lt=64)]
+    """Bytes that ESP is below a multiple of 64 at the run's entry."""
     input: str
     """Where every unknown byte of the run comes from: the bytes of `emu.input_codec`, in hexadecimal."""
     label: str
@@ -152,8 +155,15 @@ def context_of(witness: Witness, base: int) -> Context:
         way = Arguments(arguments.stack, arguments.ecx, arguments.edx)
     if len(witness.before) > MAX_STEPS:
         raise ValueError(f"{len(witness.before)} steps before the run, of at most {MAX_STEPS}")
-    before = tuple(Step(_root_of(step.root, base), decode(bytes.fromhex(step.input))) for step in witness.before)
-    return Context(witness.caller, way, witness.alignment, decode(bytes.fromhex(witness.input)), before)
+    before = tuple(Step(_root_of(step.root, base), _input_of(step.input)) for step in witness.before)
+    return Context(witness.caller, way, witness.alignment, _input_of(witness.input), before)
+
+
+def _input_of(text: str) -> Input:
+    data = bytes.fromhex(text)
+    if data.hex() != text:  # Inputs are told apart by their text, so there is one text for each.
+        raise ValueError("an input that is not written in lower-case hexadecimal without spaces")
+    return decode(data)
 
 
 def _root_of(root: WitnessRoot, base: int) -> Root:
@@ -178,7 +188,7 @@ def load_witness(path: Path) -> Witness:
         if witness.schema != SCHEMA:
             raise ValueError(f"schema {witness.schema}")
         context_of(witness, 0)
-    except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(
             str(path), f"not a witness: {error}", "'stackemu run DRIVER --witnesses DIR' writes some"
         ) from error

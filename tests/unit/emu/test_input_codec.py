@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackemu.emu.input_codec import MAX_OVERRIDES, MAX_SIZE, decode, encode
+from stackemu.emu.input_codec import MAX_OVERRIDES, decode, encode
 from stackemu.emu.inputs import ARENA_BASE, Input, Override, Place, Style
+from stackemu.emu.slots import MAX_SLOT_SIZE
 
 ZERO = Input(0, Style.ZEROS, succeed=True)
 
@@ -18,7 +19,7 @@ def _memory(draw_key: int, value: int, size: int) -> Override:
 
 WORDS = st.integers(0, (1 << 32) - 1)
 OVERRIDES = st.one_of(
-    st.builds(_memory, WORDS, st.integers(0, (1 << 512) - 1), st.integers(1, MAX_SIZE)),
+    st.builds(_memory, WORDS, st.integers(0, (1 << 512) - 1), st.integers(1, MAX_SLOT_SIZE)),
     st.builds(Override, st.sampled_from([one for one in Place if one is not Place.MEMORY]), WORDS, WORDS),
 )
 INPUTS = st.builds(
@@ -92,6 +93,12 @@ def test_what_is_cut_off_is_no_input_or_another(source: Input, data: st.DataObje
         "46 00 07 00 00",
         "46 00 11 00 00",
         "46 00 f0 05 00 0000000000",
+        "46 ff ff ff ff ff ff ff ff ff 02",
+        "46 00 01 02 80 80 80 80 10",
+        "46 00 00 ff ff ff ff 7f 00",
+        "46 00 f0 41 00" + "00" * 65,
+        "46 00 30 00 11 22 33",
+        "46 00 30 00 11 22 33 44 55",
     ],
     ids=[
         "nothing",
@@ -103,11 +110,38 @@ def test_what_is_cut_off_is_no_input_or_another(source: Input, data: st.DataObje
         "a place that does not exist",
         "a size where there is none",
         "a size that is longer than it has to be",
+        "a number of 65 bits",
+        "a word of 33 bits",
+        "an address below zero",
+        "65 bytes of memory",
+        "a value that is cut off",
+        "bytes left over",
     ],
 )
 def test_malformed_bytes_are_refused(data: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(bytes.fromhex(data))
+
+
+def test_memory_holds_as_much_of_a_value_as_fits() -> None:
+    wide = Override(Place.MEMORY, ARENA_BASE, 0x1FF, 1)
+    assert encode(ZERO.with_override(wide)) == bytes.fromhex("46 00 00 00 ff")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        Override(Place.ARGUMENT, 0, 1 << 32),
+        Override(Place.ARGUMENT, -1, 0),
+        Override(Place.MEMORY, 1 << 32, 0),
+        Override(Place.MEMORY, ARENA_BASE, 0, MAX_SLOT_SIZE + 1),
+        Override(Place.MEMORY, ARENA_BASE, 0, 0),
+    ],
+    ids=["a wide value", "a key below zero", "an address beyond 4 GiB", "too much memory", "no memory"],
+)
+def test_what_could_not_be_read_back_is_not_written(override: Override) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        encode(ZERO.with_override(override))
 
 
 def test_the_number_of_overrides_is_bounded() -> None:

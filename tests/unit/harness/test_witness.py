@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from made_runs import context, observation
 
@@ -13,8 +14,9 @@ from stackemu.emu.inputs import ARENA_BASE, Override, Place
 from stackemu.emu.kernel.roots import Root
 from stackemu.harness.contexts import Context, Step
 from stackemu.harness.measure import RunSettings
+from stackemu.harness.replay import Replay
 from stackemu.harness.session import Driver, open_driver
-from stackemu.harness.witness import Witness, context_of, input_size, load_witness, to_json, witness_for
+from stackemu.harness.witness import MAX_FILE, Witness, context_of, input_size, load_witness, to_json, witness_for
 
 STACKZOO = Path(__file__).parents[3] / "drivers" / "stackzoo.sys"
 F = 0x1000
@@ -63,6 +65,8 @@ def test_the_size_of_an_input_counts_the_calls_before_it(driver: Driver) -> None
         ({"input": "46"}, "cut off"),
         ({"input": "not hexadecimal"}, "hexadecimal"),
         ({"input": None}, "str"),
+        ({"input": "46 00"}, "without spaces"),
+        ({"alignment": 1 << 40}, "alignment"),
         ({"schema": "stackemu.witness/1"}, "schema stackemu.witness/1"),
         ({"before": [{}]}, "missing required field"),
         ({"depth": "24"}, "int"),
@@ -82,3 +86,36 @@ def test_a_witness_cut_off_is_refused(driver: Driver, tmp_path: Path, size: int)
     file.write_bytes(to_json(_witness(driver, _run(driver)))[:size])
     with pytest.raises(InputError, match="not a witness"):
         load_witness(file)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", "recursion"),
+        (b" " * (MAX_FILE + 1), "more than"),
+        (b"\x00\xff", "malformed"),
+        (b"[]", "Expected `object`"),
+    ],
+    ids=["nested deeply", "huge", "not JSON", "a list"],
+)
+def test_what_strangers_send_is_refused(tmp_path: Path, data: bytes, why: str) -> None:
+    file = tmp_path / "witness.json"
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=why):
+        load_witness(file)
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load_witness(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [({}, True), ({"own": 20}, False), ({"depth": 28}, False), ({"outcome": "faulted"}, False)],
+)
+def test_a_replay_is_the_same_where_figures_and_ending_are(
+    driver: Driver, change: dict[str, object], is_same: bool
+) -> None:
+    known = msgspec.structs.replace(_witness(driver, _run(driver)), **change)
+    assert Replay(known, observation((F, 24)), ()).is_same is is_same
