@@ -26,8 +26,8 @@ MAX_BATCH_PAGES = 2 * MAX_TOUCHED_PAGES
 """Pages that may come into being in a batch, since they stay for later executions."""
 _MANY_PAGES = 64
 """Pages that stayed, before they are let go: mapping one takes the longer, the more there are."""
-_PAGES_A_CALL = 4
-"""New pages that take Python about as long as an execution that is handed over."""
+_HANDING_OVER, _PAGE_COST = 4, 2
+"""What an execution that is handed over and a new page cost Python, in calls of kernel functions."""
 _RETURNED, _TOO_DEEP = range(2)
 """Endings as the native loop numbers them (executor.c); others are hashes."""
 
@@ -64,8 +64,8 @@ class ExecutionMachine(Machine):
         if self._executor is None:
             raise TypeError("a machine without an executor cannot run batches")
         self._native = self._executor
-        self._spent = 0
-        """What the present batch has cost in Python: executions handed over, and as much as that for their pages."""
+        self.spent = 0
+        """What executions have cost in Python so far, in calls of kernel functions."""
 
     def _begin(self, prepared: Prepared, source: Input, slots: Sequence[Slot], budget: int) -> Parent:
         """Let executions start from what is prepared."""
@@ -93,9 +93,9 @@ class ExecutionMachine(Machine):
         return parent
 
     def _finds(self, parent: Parent, deadline: float, patience: float = math.inf) -> Iterator[Find]:
-        """Run what is planned, until `deadline` or until so much was spent."""
+        """Run what is planned, until `deadline` or until `spent` is no less than `patience`."""
         try:
-            while self._spent < patience and (event := self._native.run(deadline)) != native.EVENT_FINISHED:
+            while self.spent < patience and (event := self._native.run(deadline)) != native.EVENT_FINISHED:
                 if event == native.EVENT_CODE_CHANGED:
                     self._forget_code()
                 elif event == native.EVENT_FIND:
@@ -123,7 +123,7 @@ class ExecutionMachine(Machine):
             outcome, ending = stop.outcome, self._ending(stop)
         self._execution.begin_many(lambda: self._input_of(parent))
         count = len(self._space.touched)
-        self._spent += 1 + (count - before) // _PAGES_A_CALL
+        self.spent += _HANDING_OVER + self._host.calls - parent.calls + _PAGE_COST * (count - before)
         if count >= MAX_BATCH_PAGES:
             self._native.skip()  # it may have been given less memory than a run of its own
         is_find = count < MAX_BATCH_PAGES and self._native.finish(ending)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stackemu.emu.batches import Batch, Find, Known, Reason
@@ -56,11 +57,15 @@ class FuzzMachine(ExecutionMachine):
         slots, seen = self._watched_run(rva, source, way, alignment, budget, is_judged=True)
         if not seen:
             return ()
-        for slot in _register_slots(way):
-            others = (with_values(source, [(slot, value)]) for value in (0, pointer(63)))
+
+        def matter(registers: Sequence[Slot]) -> bool:
+            others = (with_values(source, [(slot, value) for slot in registers]) for value in (0, pointer(63)))
             runs = (self._watched_run(rva, other, way, alignment, budget, is_judged=False) for other in others)
-            if any(other != seen for _, other in runs):
-                slots.append(slot)
+            return any(other != seen for _, other in runs)
+
+        registers = tuple(_register_slots(way))
+        if matter(registers):  # which is rare: so all of them are tried at once first
+            slots += [slot for slot in registers if matter([slot])]
         return tuple(slots)
 
     def batch(
@@ -75,18 +80,17 @@ class FuzzMachine(ExecutionMachine):
         budget: int = DEFAULT_BUDGET,
         seed: int = 0,
         executions: int = 10_000,
-        handed_over: int | None = None,
+        kernel_calls: int | None = None,
         deadline: float | None = None,
     ) -> Batch:
         """Run a function on inputs that differ from `source` in some of `slots`; finds are those that show more.
 
         Everything follows from `source`, `slots`, `dictionary`, `seed` and what is known, but for `deadline`
-        (of `time.monotonic`), which ends the batch early. So do `handed_over` executions that needed the emulated
-        kernel, which take a hundred times as long as others; those that needed much memory count several times.
+        (of `time.monotonic`), which ends the batch early. So does the emulated kernel's work, when `spent`
+        grows by more than `kernel_calls`.
         """
         limit = math.inf if deadline is None else deadline
-        patience = math.inf if handed_over is None else handed_over
-        self._spent = 0
+        patience = math.inf if kernel_calls is None else self.spent + kernel_calls
         shaping = self._shaping(rva, source, way, alignment, slots)
         others = [slot for slot in slots if all(slot != place.slot for place in shaping)]
         size = _ROUND if shaping else max(executions, 1)
@@ -118,6 +122,16 @@ class FuzzMachine(ExecutionMachine):
     def unlearn(self) -> None:
         """Start with nothing known."""
         self._native.unlearn()
+
+    @contextmanager
+    def knowing_nothing(self) -> Iterator[None]:
+        """Let batches within begin with nothing known; what was known before counts as well afterwards."""
+        known = self.known
+        self.unlearn()
+        try:
+            yield
+        finally:
+            self.teach(known)
 
     # -- parents --
 

@@ -111,16 +111,22 @@ class Explorer:
             for variant in range(variants):
                 self._attempt(source, variant)
 
+    def take(self, source: Input, variant: int) -> Attempt:
+        """Run an input that was found in some other way, and go on from it where it ran new blocks."""
+        self._tried.add((variant, source.overrides))
+        return self._attempt(source, variant)
+
     def know(self, blocks: Iterable[int]) -> None:
         """Count blocks as seen that other runs came to, so that nothing is tried to get there."""
         self._blocks.update(blocks)
         self.seen |= leaders_of(self._code, self._blocks)
 
-    def explore(self, limit: int) -> None:
-        """Try up to `limit` inputs that were worked out from branches."""
+    def explore(self, limit: int, recordings: int | None = None) -> None:
+        """Try up to `limit` inputs that were worked out from branches of up to so many runs, or goals missed."""
         last = len(self.attempts) + limit
-        most = MAX_DEEP_RECORDINGS if self._is_deep else MAX_RECORDINGS
-        for _ in range(most):
+        if recordings is None:
+            recordings = MAX_DEEP_RECORDINGS if self._is_deep else MAX_RECORDINGS
+        for _ in range(recordings):
             if len(self.attempts) >= last or (self.is_complete and not self._is_deep):
                 return
             if self._queue:
@@ -225,11 +231,9 @@ class Explorer:
         source = attempt.source
         for override in overrides:
             source = source.with_override(override)
-        key = (attempt.variant, source.overrides)
-        if key in self._tried or len(source.overrides) > MAX_OVERRIDES:
+        if (attempt.variant, source.overrides) in self._tried or len(source.overrides) > MAX_OVERRIDES:
             return None
-        self._tried.add(key)
-        return self._attempt(source, attempt.variant)
+        return self.take(source, attempt.variant)
 
     def _attempt(self, source: Input, variant: int) -> Attempt:
         observation = self._run(source, variant)

@@ -13,16 +13,17 @@ from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
 from stackemu.emu.forced_branches import ForcedBranch
 from stackemu.emu.fuzzing import FuzzMachine
-from stackemu.emu.inputs import Input, default_inputs
+from stackemu.emu.inputs import default_inputs
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine, Recording
+from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function, Prototype
 from stackemu.emu.tape import Tape
 from stackemu.harness.bring_up import BringUp, bring_up
 from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, told_before, visits_of
-from stackemu.harness.explore import Attempt, Explorer, OpenBranch
+from stackemu.harness.explore import Attempt, OpenBranch
 from stackemu.harness.forced import ForcedRun, ForcedSearch
+from stackemu.harness.search import InputSearch
 from stackemu.harness.session import Driver
 from stackemu.harness.states import State, States
 from stackemu.harness.static.behind import CodeBehind
@@ -33,8 +34,6 @@ from stackemu.harness.static.figures import residues
 T = TypeVar("T")
 
 DEFAULT_INPUTS = 8
-DEEP_FACTOR = 2
-"""How many more inputs a root is given, whose callees are explored with it."""
 DEFAULT_EXPLORED = 200
 """Inputs worked out from branches that went the other way, per function."""
 
@@ -46,6 +45,8 @@ class RunSettings:
     seed: int = 0
     inputs: int = DEFAULT_INPUTS
     explored: int = DEFAULT_EXPLORED
+    havoc: int = 0
+    """Executions with inputs changed at random, per function."""
     budget: int = DEFAULT_BUDGET
     single_step: bool = False
     initialise: bool = True
@@ -158,6 +159,14 @@ class Measurer:
         self._names = {driver.image.base + function.rva: function.name for function in driver.functions}
         self._machine = _machine(driver, self._model, is_single_step=settings.single_step)
         self._inputs = default_inputs(settings.seed, settings.inputs)
+        self._search = InputSearch(
+            self._machine,
+            self._model,
+            explored=settings.explored,
+            havoc=settings.havoc,
+            budget=settings.budget,
+            seed=settings.seed,
+        )
         fresh = State.of(self._machine, ())
         self._behind: CodeBehind | None = None
         self.bring_up = BringUp.skipped(None)
@@ -187,7 +196,7 @@ class Measurer:
         alignments = dict.fromkeys((*realigning, task.alignment))
         variants = [(way, alignment) for way in ways for alignment in alignments]
         self.states.enter(task.before, ways)
-        explorer = self._explore(function.rva, variants)
+        explorer = self._search.search(function.rva, variants, self._inputs)
         open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
@@ -305,24 +314,6 @@ class Measurer:
     def chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
         """Return the frames at the low-water mark by name, with their bytes."""
         return tuple((self._name(share.function), share.bytes) for share in observation.chain)
-
-    def _explore(self, rva: int, variants: Sequence[tuple[Arguments | Root, int]]) -> Explorer:
-        budget = self._settings.budget
-
-        def run(source: Input, variant: int) -> Observation:
-            way, alignment = variants[variant]
-            return self._machine.call(rva, source, way, alignment=alignment, budget=budget)
-
-        def record(source: Input, variant: int) -> Recording:
-            way, alignment = variants[variant]
-            return self._machine.record(rva, source, way, alignment=alignment, budget=budget)
-
-        # A root's depth is what the stack is spent on: its callees are explored with it.
-        is_root = any(isinstance(way, Root) for way, _ in variants)
-        explorer = Explorer(self._model, self._driver.image.base + rva, run, record, is_deep=is_root)
-        explorer.try_all(self._inputs, len(variants))
-        explorer.explore(self._settings.explored * (DEEP_FACTOR if is_root else 1))
-        return explorer
 
     def _restored(self, address: int) -> frozenset[str]:
         """Return the callee-saved registers that the function's code gives back."""

@@ -104,6 +104,7 @@ def surveyed_runs(
         "seed": settings.seed,
         "inputs": settings.inputs,
         "explored": settings.explored,
+        "havoc": settings.havoc,
         "budget": settings.budget,
         "initialise": settings.initialise,
         "forced": settings.forced,

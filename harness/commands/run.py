@@ -43,6 +43,8 @@ class Effort(enum.StrEnum):
 
 EXPLORED = {Effort.QUICK: 0, Effort.NORMAL: 200, Effort.THOROUGH: 2000}
 """Inputs worked out from branches, per function."""
+HAVOC = {Effort.QUICK: 0, Effort.NORMAL: 8_192, Effort.THOROUGH: 131_072}
+"""Executions with inputs changed at random, per function."""
 
 
 def run(
@@ -107,6 +109,7 @@ def run(
         single_step=single_step,
         initialise=not no_init,
         explored=EXPLORED[effort],
+        havoc=HAVOC[effort],
         forced=forced or effort is Effort.THOROUGH,
     )
     if inputs is not None:

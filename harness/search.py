@@ -1,0 +1,88 @@
+"""The search for a function's inputs: fixed ones, ones that solve its branches, ones changed at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from stackemu.emu.code.model import CodeModel
+from stackemu.emu.fuzzing import FuzzMachine
+from stackemu.emu.inputs import Input
+from stackemu.emu.kernel.roots import Root
+from stackemu.emu.machine import Arguments, Machine, Recording
+from stackemu.emu.observation import Observation
+from stackemu.harness.explore import Explorer
+from stackemu.harness.fuzz.dictionary import tokens_of
+from stackemu.harness.havoc import Havoc
+from stackemu.harness.static.figures import residues
+from stackemu.harness.turns import take_turns
+
+DEEP_FACTOR = 2
+"""How many more inputs a root is given, whose callees are explored with it."""
+PATIENCE, SHORT_PATIENCE = 0.5, 0.2
+"""Which part of all batches of changed inputs may find nothing in a row; the latter where only a callee may still go
+deeper."""
+
+Variant: TypeAlias = tuple[Arguments | Root, int]
+"""How a function is called, and how far below a multiple of 64 ESP stands then."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSearch:
+    """Looks for inputs on one machine."""
+
+    machine: Machine
+    model: CodeModel
+    explored: int
+    """Inputs solved from branches, per function."""
+    havoc: int
+    """Executions with inputs changed at random, per function; none on a machine without batches."""
+    budget: int
+    """Instructions of a run."""
+    seed: int
+
+    def search(self, rva: int, variants: Sequence[Variant], inputs: Sequence[Input]) -> Explorer:
+        """Run a function on fixed inputs, then look for more, from what the machine starts from now."""
+
+        def run(source: Input, variant: int) -> Observation:
+            way, alignment = variants[variant]
+            return self.machine.call(rva, source, way, alignment=alignment, budget=self.budget)
+
+        def record(source: Input, variant: int) -> Recording:
+            way, alignment = variants[variant]
+            return self.machine.record(rva, source, way, alignment=alignment, budget=self.budget)
+
+        # A root's depth is what the stack is spent on: its callees are explored with it.
+        is_root = any(isinstance(way, Root) for way, _ in variants)
+        explorer = Explorer(self.model, self.model.image.base + rva, run, record, is_deep=is_root)
+        explorer.try_all(inputs, len(variants))
+        last = len(explorer.attempts) + self.explored * (DEEP_FACTOR if is_root else 1)
+        explorer.explore(last - len(explorer.attempts))
+        is_done = self._is_done(rva, explorer)
+        if is_root or not is_done:
+            patience = SHORT_PATIENCE if is_done else PATIENCE
+            self._change_inputs(rva, variants, explorer, last - len(explorer.attempts), patience)
+        return explorer
+
+    def _is_done(self, rva: int, explorer: Explorer) -> bool:
+        """Return whether all of a function's code ran, as deep as it goes itself."""
+        address = self.model.image.base + rva
+        heights = self.model.heights(address)
+        lowest = min(self.model.heights(address, residue).lowest for residue in residues(heights))
+        return explorer.is_complete and max(one.observation.own for one in explorer.attempts) >= -lowest
+
+    def _change_inputs(
+        self, rva: int, variants: Sequence[Variant], explorer: Explorer, limit: int, patience: float
+    ) -> None:
+        """Go on from an exploration with inputs changed at random."""
+        machine = self.machine
+        if not self.havoc or not isinstance(machine, FuzzMachine):
+            return
+        dictionary = tokens_of(self.model, self.model.image.base + rva)
+        havocs = [
+            Havoc(machine, rva, way, alignment, budget=self.budget, dictionary=dictionary)
+            for way, alignment in variants
+        ]
+        with machine.knowing_nothing():  # so that it makes no difference what was measured before
+            take_turns(explorer, havocs, executions=self.havoc, limit=limit, patience=patience, seed=self.seed)
