@@ -94,20 +94,29 @@ def _functions(standings: Sequence[Standing]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("depth", justify="right", no_wrap=True)
     table.add_column("of 12 KiB", justify="right", no_wrap=True)
-    table.add_column("role", no_wrap=True)
-    table.add_column("function > deepest chain", no_wrap=True, overflow="ellipsis")
-    # Text, not str: in a str rich takes [brackets] for markup, and names are the driver's.
+    table.add_column("role")
+    table.add_column("function > deepest chain")
     for one in standings:
         share = f"{100 * one.depth / STACK_SIZE:.1f} %"
         chain = " > ".join(links(one, shares=False))
-        table.add_row(str(one.depth), share, Text(printable(one.role or "-")), Text(chain))
+        table.add_row(str(one.depth), share, _name(one.role or "-"), _name(chain))
     return table
 
 
 def _crashes(crashes: Sequence[Crash]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("crash", "in", "why"):
-        table.add_column(header, no_wrap=True, overflow="ellipsis")
+    table.add_column("crash", no_wrap=True)
+    table.add_column("in")
+    table.add_column("why")
     for one in reversed(crashes):
-        table.add_row(Text(printable(one.kind)), Text(printable(one.function)), Text(printable(one.why)))
+        table.add_row(_name(one.kind), _name(one.function), _name(one.why))
     return table
+
+
+def _name(text: str) -> Text:
+    """Return a cell that is cut where the line is too short for it.
+
+    It is a Text as rich takes [brackets] in a str for markup. The column must be one that may wrap, so that rich
+    takes the room from it and not from the figures.
+    """
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")

@@ -102,6 +102,17 @@ def test_the_last_crashes_are_shown_the_latest_first() -> None:
     assert [line.split()[1] for line in lines[-5:]] == ["Bad8", "Bad7", "Bad6", "Bad5", "Bad4"]
 
 
+def test_only_names_are_cut_where_there_is_no_room() -> None:
+    one = replace(
+        _standing("Deep", 12000), chain=(("Deep", 6000), *((f"{HOSTILE}{index}", 60) for index in range(100)))
+    )
+    lines = _drawn([one], [Crash("imbalance", HOSTILE, HOSTILE, None)], width=60)
+    assert lines[5].startswith("depth  of 12 KiB  role")
+    assert lines[6].startswith("12000     97.7 %  IRP_MJ_READ  Deep > Wide")
+    assert lines[9].startswith("imbalance  Wide")
+    assert [line.rstrip()[-1] for line in (lines[6], lines[9])] == ["\u2026", "\u2026"]
+
+
 def test_brackets_are_no_markup() -> None:
     one = replace(_standing("Get[/bold]", 8), role="[red]role[/x]")
     text = "\n".join(_drawn([one], [Crash("[/kind]", "In[/x]", "[bold]why", None)]))
