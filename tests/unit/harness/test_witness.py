@@ -14,7 +14,7 @@ from stackemu.emu.inputs import ARENA_BASE, Override, Place
 from stackemu.emu.kernel.roots import Root
 from stackemu.harness.contexts import Context, Step
 from stackemu.harness.measure import RunSettings
-from stackemu.harness.replay import Replay
+from stackemu.harness.replay import Replay, Replayer
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.witness import MAX_FILE, Witness, context_of, input_size, load_witness, to_json, witness_for
 
@@ -119,3 +119,16 @@ def test_a_replay_is_the_same_where_figures_and_ending_are(
 ) -> None:
     known = msgspec.structs.replace(_witness(driver, _run(driver)), **change)
     assert Replay(known, observation((F, 24)), ()).is_same is is_same
+
+
+@pytest.mark.parametrize(
+    ("kind", "registration"),
+    [("irp", ()), ("irp", (1, 2, 3)), ("completion", (-1, -1, -1)), ("fs-filter-pre", (1,)), ("message-isr", (1,))],
+)
+def test_a_registration_that_no_driver_makes_is_refused(
+    driver: Driver, kind: str, registration: tuple[int, ...]
+) -> None:
+    way = Root(driver.image.base + F, "IRP_MJ_READ", kind, registration)
+    known = _witness(driver, Context(F, way, 0, CHANGED))
+    with pytest.raises(InputError, match="IRP_MJ_READ cannot be called"):
+        Replayer(driver, seed=0, budget=1000, initialise=False).replay(known)
