@@ -85,8 +85,8 @@ class Image:
 
     @property
     def module(self) -> str:
-        """Return the module's name as a debugger shows it: the file name without its suffix."""
-        return self.path.stem
+        """Return the name that a debugger shows: the file name without its suffix, bytes that are no UTF-8 escaped."""
+        return self.path.stem.encode("utf-8", "backslashreplace").decode()
 
     def section_at(self, rva: int) -> Section | None:
         """Return the section that holds `rva`, None where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -180,9 +181,10 @@ class Measurer:
         """The machine that everything runs on: one that runs batches too, but in single-step mode."""
         return self._machine
 
-    def measure(self, task: Task) -> FunctionRuns:
+    def measure(self, task: Task, until: float = math.inf) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
 
+        Inputs are looked for no longer than `until`, by `time.monotonic`: then what is found depends on the machine.
         A function that the kernel calls is run in each of its roles and in no other way.
         """
         if task.beyond is not None:
@@ -196,7 +198,7 @@ class Measurer:
         alignments = dict.fromkeys((*realigning, task.alignment))
         variants = [(way, alignment) for way in ways for alignment in alignments]
         self.states.enter(task.before, ways)
-        explorer = self._search.search(function.rva, variants, self._inputs)
+        explorer = self._search.search(function.rva, variants, self._inputs, until)
         open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
@@ -273,6 +275,15 @@ class Measurer:
                 budget=self._settings.budget,
                 focus=rva if rva != context.caller else None,
             )
+
+    def onward(self, context: Context, seen: Iterable[int], until: float) -> tuple[list[Attempt], bool]:
+        """Try what leads from one run to blocks that are not among `seen`, as `InputSearch.onward` does.
+
+        Raises:
+            BrokenSequenceError: the kernel would not come to the run's own call.
+        """
+        self.states.enter(context.before, (context.way,))
+        return self._search.onward(context.caller, (context.way, context.alignment), context.source, seen, until)
 
     def tape(self, context: Context) -> Tape:
         """Repeat one run and write it down, so that it can be repeated elsewhere; raises as `repeat` does."""

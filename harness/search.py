@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,12 +15,14 @@ from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.machine import Arguments, Machine, Recording
 from stackemu.emu.observation import Observation
-from stackemu.harness.explore import Explorer
+from stackemu.harness.explore import Attempt, Explorer
 from stackemu.harness.fuzz.dictionary import tokens_of
 from stackemu.harness.havoc import Havoc
 from stackemu.harness.static.figures import residues
 from stackemu.harness.turns import take_turns
 
+MAX_ONWARD = 400
+"""Inputs that are tried from one run."""
 DEEP_FACTOR = 2
 """How many more inputs a root is given, whose callees are explored with it."""
 PATIENCE, SHORT_PATIENCE = 0.5, 0.2
@@ -26,6 +31,21 @@ deeper."""
 
 Variant: TypeAlias = tuple[Arguments | Root, int]
 """How a function is called, and how far below a multiple of 64 ESP stands then."""
+
+
+class _TimeIsUpError(Exception):
+    """There is no time for another run."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Says when a search is over."""
+
+    until: float
+
+    def check(self) -> None:
+        if time.monotonic() >= self.until:
+            raise _TimeIsUpError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +62,64 @@ class InputSearch:
     """Instructions of a run."""
     seed: int
 
-    def search(self, rva: int, variants: Sequence[Variant], inputs: Sequence[Input]) -> Explorer:
-        """Run a function on fixed inputs, then look for more, from what the machine starts from now."""
+    def search(
+        self, rva: int, variants: Sequence[Variant], inputs: Sequence[Input], until: float = math.inf
+    ) -> Explorer:
+        """Run a function on fixed inputs, then look for more, from what the machine starts from now.
 
+        All of the fixed inputs are run; `until`, by `time.monotonic`, ends the search for others.
+        """
+        # A root's depth is what the stack is spent on: its callees are explored with it.
+        is_root = any(isinstance(way, Root) for way, _ in variants)
+        clock = _Clock(math.inf)
+        explorer = self._explorer(rva, variants, clock, is_deep=is_root)
+        explorer.try_all(inputs, len(variants))
+        clock.until = until
+        last = len(explorer.attempts) + self.explored * (DEEP_FACTOR if is_root else 1)
+        with contextlib.suppress(_TimeIsUpError):
+            explorer.explore(last - len(explorer.attempts))
+            is_done = self._is_done(rva, explorer)
+            if is_root or not is_done:
+                patience = SHORT_PATIENCE if is_done else PATIENCE
+                self._change_inputs(rva, variants, explorer, last - len(explorer.attempts), patience)
+        return explorer
+
+    def onward(
+        self, rva: int, variant: Variant, source: Input, seen: Iterable[int], until: float
+    ) -> tuple[list[Attempt], bool]:
+        """Return the runs that were tried to get from an input to blocks that are not among `seen`, itself the first.
+
+        Also returns whether more would have been tried but for `until`.
+        """
+        explorer = self._explorer(rva, [variant], _Clock(until), is_deep=True)
+        try:
+            explorer.try_all([source], 1)
+            explorer.know(seen)
+            explorer.explore(MAX_ONWARD)
+        except _TimeIsUpError:
+            return explorer.attempts, True
+        return explorer.attempts, False
+
+    def _explorer(self, rva: int, variants: Sequence[Variant], clock: _Clock, *, is_deep: bool) -> Explorer:
         def run(source: Input, variant: int) -> Observation:
+            clock.check()
             way, alignment = variants[variant]
             return self.machine.call(rva, source, way, alignment=alignment, budget=self.budget)
 
         def record(source: Input, variant: int) -> Recording:
+            clock.check()
             way, alignment = variants[variant]
             return self.machine.record(rva, source, way, alignment=alignment, budget=self.budget)
 
-        # A root's depth is what the stack is spent on: its callees are explored with it.
-        is_root = any(isinstance(way, Root) for way, _ in variants)
-        explorer = Explorer(self.model, self.model.image.base + rva, run, record, is_deep=is_root)
-        explorer.try_all(inputs, len(variants))
-        last = len(explorer.attempts) + self.explored * (DEEP_FACTOR if is_root else 1)
-        explorer.explore(last - len(explorer.attempts))
-        is_done = self._is_done(rva, explorer)
-        if is_root or not is_done:
-            patience = SHORT_PATIENCE if is_done else PATIENCE
-            self._change_inputs(rva, variants, explorer, last - len(explorer.attempts), patience)
-        return explorer
+        return Explorer(self.model, self.model.image.base + rva, run, record, is_deep=is_deep)
 
     def _is_done(self, rva: int, explorer: Explorer) -> bool:
         """Return whether all of a function's code ran, as deep as it goes itself."""
         address = self.model.image.base + rva
         heights = self.model.heights(address)
         lowest = min(self.model.heights(address, residue).lowest for residue in residues(heights))
-        return explorer.is_complete and max(one.observation.own for one in explorer.attempts) >= -lowest
+        is_deepest = not heights.unknown_since and max(one.observation.own for one in explorer.attempts) >= -lowest
+        return explorer.is_complete and is_deepest
 
     def _change_inputs(
         self, rva: int, variants: Sequence[Variant], explorer: Explorer, limit: int, patience: float

@@ -13,6 +13,7 @@ from stackemu.harness.bracket import bracket, with_bound
 from stackemu.harness.explore import leaders_of
 from stackemu.harness.forced_survey import with_forced
 from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings
+from stackemu.harness.printable import path_text, printable
 from stackemu.harness.reconcile import NOT_RUN, reconcile
 from stackemu.harness.results import (
     ChainFrame,
@@ -248,11 +249,11 @@ def _document(
     initialisation: Initialisation | None = None,
 ) -> Measurement:
     image = driver.image
-    symbols_path = str(driver.symbols_path) if driver.symbols_path is not None else None
+    symbols_path = path_text(driver.symbols_path) if driver.symbols_path is not None else None
     return Measurement(
         driver=DriverInfo(
-            path=str(image.path),
-            name=image.path.name,
+            path=path_text(image.path),
+            name=printable(image.path.name),
             sha256=image.sha256,
             machine=image.machine,
             base=image.base,

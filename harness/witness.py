@@ -18,6 +18,7 @@ from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.contexts import MAX_STEPS, Context, Step
 from stackemu.harness.measure import FunctionRuns, RunSettings
+from stackemu.harness.printable import path_text
 from stackemu.harness.session import Driver
 
 SCHEMA = "stackemu.witness/2"
@@ -102,7 +103,7 @@ def witness_for(
     """Return the witness of one run, which showed `observation` of the function at an RVA."""
     way, base = context.way, driver.image.base
     return Witness(
-        driver=WitnessDriver(path=str(driver.image.path), sha256=driver.image.sha256),
+        driver=WitnessDriver(path=path_text(driver.image.path), sha256=driver.image.sha256),
         function=name,
         rva=rva,
         caller=context.caller,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from stackemu.harness.commands.options import DriverPath, Patterns, SymbolsFile, Target
+from stackemu.harness.commands.options import DriverPath, Patterns, Seed, SymbolsFile, Target
 
 EPILOG = """\
 \b
@@ -19,7 +15,7 @@ def explain(
     driver: DriverPath,
     func: Patterns = None,
     symbols: SymbolsFile = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Where the inputs are drawn from.")] = 0,
+    seed: Seed = 0,
     target: Target = None,
 ) -> None:
     """Say what stopped a function's runs, and what the code that no run reached waits for.

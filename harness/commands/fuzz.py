@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.commands.options import DriverPath, Patterns, Seed, SymbolsFile, Target, Top, Verbose
 
 if TYPE_CHECKING:
     from stackemu.harness.fuzz.campaign import Result, Watcher
     from stackemu.harness.fuzz.pool import Pool
-    from stackemu.harness.fuzz.progress import Progress
     from stackemu.harness.fuzz.share import Harvest, Share
     from stackemu.harness.session import Driver
 
@@ -59,7 +58,7 @@ def fuzz(
         str | None,
         typer.Option(metavar="ADDRESS", help="Use the workers of a Dask scheduler instead.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Where inputs and choices are drawn from.")] = 0,
+    seed: Seed = 0,
     merge: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Take in another corpus first; can be repeated.", show_default=False),
@@ -92,7 +91,7 @@ def fuzz(
     if corpus is None and (merge or minimize):
         raise UsageError("--merge and --minimize are for a corpus; name it with --corpus DIR")
     opened, selected = load(driver, symbols, func, target)
-    settings = RunSettings(seed=seed, initialise=not no_init)
+    settings = RunSettings(seed=seed, havoc=0, initialise=not no_init)  # the campaign changes inputs itself
     with Corpus.in_memory() if corpus is None else Corpus.open(corpus, opened, settings) as kept:
         for other in merge or ():
             kept.merge(other)
@@ -112,7 +111,7 @@ def fuzz(
 def _watcher(driver: Driver, *, ui: bool) -> Iterator[Watcher]:
     """Open what shows the campaign to whoever watches."""
     from stackemu.harness import output
-    from stackemu.harness.fuzz.status import status_line
+    from stackemu.harness.fuzz.status import news, status_line
 
     if ui:
         from stackemu.harness.fuzz.live import LiveView
@@ -121,11 +120,7 @@ def _watcher(driver: Driver, *, ui: bool) -> Iterator[Watcher]:
             yield lambda progress, campaign: view.show(progress, campaign.ledger.standings(), campaign.ledger.crashes)
     else:
         with output.StatusLine() as line:
-            yield lambda progress, _campaign: line.show(status_line(progress), _news(progress))
-
-
-def _news(progress: Progress) -> tuple[int, int, int]:
-    return progress.blocks_seen, progress.deepest, progress.crashes
+            yield lambda progress, _campaign: line.show(status_line(progress), news(progress))
 
 
 def _pool(driver: Driver, jobs: int, cluster: str | None) -> Pool[Share, Harvest]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+MAX_SEED = (1 << 32) - 1
+
 DriverPath = Annotated[
     Path,
     typer.Argument(metavar="DRIVER", help="The driver's image, a .sys file.", show_default=False),
@@ -45,4 +47,7 @@ AnnotationsFile = Annotated[
         help="What you know of indirect calls, kernel functions' costs and recursions (TOML).",
         show_default=False,
     ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Where the inputs are drawn from.")
 ]

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import AnnotationsFile, DriverPath, Patterns, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.commands.options import (
+    AnnotationsFile,
+    DriverPath,
+    Patterns,
+    Seed,
+    SymbolsFile,
+    Target,
+    Top,
+    Verbose,
+)
 from stackemu.harness.report.sorting import SortKey
 
 if TYPE_CHECKING:
@@ -62,7 +71,7 @@ def run(
     report_format: Annotated[RunFormat, typer.Option("--format", help="How to report.")] = RunFormat.TABLE,
     target: Target = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="Where the inputs are drawn from.")] = 0,
+    seed: Seed = 0,
     inputs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Runs of each function.", show_default=False)
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import DriverPath, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.commands.options import DriverPath, Seed, SymbolsFile, Target, Top, Verbose
 from stackemu.harness.commands.run import EXPLORED, Effort
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def verify(
     target: Target = None,
     run: Annotated[bool, typer.Option("--run/--no-run", help="Confirm the static figures by running.")] = True,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", help="Where the inputs are drawn from.")] = 0,
+    seed: Seed = 0,
     effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.QUICK,
     verbose: Verbose = False,
 ) -> None:

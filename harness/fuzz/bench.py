@@ -31,7 +31,6 @@ from stackemu.harness.fuzz.share import (
     Solve,
     Survey,
 )
-from stackemu.harness.fuzz.solving import attempts_from
 from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
 from stackemu.harness.session import Driver
 from stackemu.harness.states import BrokenSequenceError
@@ -108,7 +107,7 @@ class Bench:
     # -- kinds of work --
 
     def _survey(self, task: Task) -> Harvest:
-        runs = self._measurer.measure(task)
+        runs = self._measurer.measure(task, self._until)
         # What the campaign goes on from: the runs that showed all the code that was seen, and the deepest.
         for context in dict.fromkeys((*runs.corpus, *((runs.context,) if runs.context else ()))):
             self._look(context, is_wanted=True)
@@ -184,12 +183,9 @@ class Bench:
     def _solve(self, parent: Context, share: Share) -> Harvest:
         """Turn the branches that a run left aside."""
         try:
-            self._measurer.states.enter(parent.before, (parent.way,))
+            attempts, is_cut_off = self._measurer.onward(parent, share.blocks, self._until)
         except BrokenSequenceError:
             return self._harvest(0)
-        attempts, is_cut_off = attempts_from(
-            self._machine, self._model, self._base, parent, share.blocks, self._settings.budget, self._until
-        )
         for attempt in attempts[1:]:
             self._keep(replace(parent, source=attempt.source), attempt.observation)
         return replace(self._harvest(len(attempts)), is_cut_off=is_cut_off)

@@ -110,7 +110,7 @@ class Campaign:
         self._seen_before = 0
         self._executions_before = 0
         # One that goes on changes inputs in other ways than before.
-        self._seeds = (settings.seed * _SPREAD + corpus.input_count) * _SPREAD
+        self._seeds = (settings.seed * _SPREAD + corpus.input_count) * _SPREAD % (1 << 63)
         self._rates: deque[tuple[float, int]] = deque()
 
     def run(self) -> Result:

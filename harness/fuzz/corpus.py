@@ -31,6 +31,7 @@ from stackemu.emu.errors import InputError
 from stackemu.harness.contexts import Context
 from stackemu.harness.fuzz.locking import LockedError, lock, unlock
 from stackemu.harness.measure import RunSettings
+from stackemu.harness.printable import path_text
 from stackemu.harness.session import Driver
 from stackemu.harness.witness import Witness, context_of, file_name, input_size, load_witness, to_json
 
@@ -84,7 +85,7 @@ class Corpus:
             InputError: the directory holds something else, another driver's corpus, or cannot be used.
         """
         wanted = CampaignFile(
-            path=str(driver.image.path),
+            path=path_text(driver.image.path),
             sha256=driver.image.sha256,
             seed=settings.seed,
             budget=settings.budget,

@@ -14,7 +14,10 @@ from stackemu.harness.measure import FunctionRuns, RunSettings, Task
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A function is measured as `stackemu run` does: fixed inputs, then those that its branches ask for."""
+    """A function is measured as `stackemu run` does: fixed inputs, then those that its branches ask for.
+
+    That ends with the share: the search goes on from what it found.
+    """
 
     task: Task
 
@@ -68,7 +71,7 @@ class Share:
     settings: RunSettings
     seed: int
     seconds: float
-    """After which it stops looking for more. A survey takes what it takes."""
+    """After which it stops looking for more. A survey runs all of its fixed inputs nevertheless."""
     executions: int
     """How many runs it may make."""
     floors: dict[int, Figures] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
 from stackemu.harness.fuzz.status import status_line
-from stackemu.harness.printable import printable
+from stackemu.harness.printable import path_text, printable
 from stackemu.harness.report.chain import fold, shorten
 from stackemu.harness.report.page import Page, to_text
 from stackemu.harness.report.roots import STACK_SIZE
@@ -91,8 +91,7 @@ def _record(one: Standing) -> dict[str, object]:
 
 
 def _path(path: Path | None) -> str | None:
-    # The bytes of a file name that are no UTF-8 are surrogates in Python, which JSON cannot hold.
-    return str(path).encode("utf-8", "backslashreplace").decode() if path is not None else None
+    return path_text(path) if path is not None else None
 
 
 def _figures(row: Standing) -> tuple[str, str, str, str]:

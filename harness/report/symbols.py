@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stackemu.emu.image import Image
 from stackemu.emu.symbols.function import Function, Kind
-from stackemu.harness.printable import printable
+from stackemu.harness.printable import path_text, printable
 from stackemu.harness.report.figures import counts
 from stackemu.harness.report.footer import Note, command_line
 from stackemu.harness.report.page import Page, to_text
@@ -48,8 +48,8 @@ def listing(image: Image, functions: Sequence[Function], symbols: SymbolsInfo) -
     """Return `functions` of `image` as a listing, in their order."""
     return Listing(
         driver=DriverInfo(
-            path=str(image.path),
-            name=image.path.name,
+            path=path_text(image.path),
+            name=printable(image.path.name),
             sha256=image.sha256,
             machine=image.machine,
             base=image.base,

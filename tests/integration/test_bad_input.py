@@ -5,12 +5,15 @@ An exception that nothing catches would come out of `invoke` and fail the test, 
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -281,6 +284,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_work(
     ("options", "words"),
     [
         (["--seed", "many"], ["--seed"]),
+        (["--seed", "-1"], ["--seed"]),
         (["--top", "0"], ["--top"]),
         (["--jobs", "0"], ["--jobs"]),
         (["--jobs", "two"], ["--jobs"]),
@@ -309,3 +313,19 @@ def test_measured_order_of_static_figures_is_refused(passthrough: Path, invoke: 
 def test_bad_input_is_no_traceback_in_a_process_either(stackemu: Stackemu, tmp_path: Path) -> None:
     done = stackemu("run", tmp_path / "missing.sys")
     refused(Ended(done.returncode, done.stdout, done.stderr), "no such file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that takes any bytes for a name")
+@pytest.mark.parametrize(
+    "words",
+    [("run", "--format", "json"), ("symbols", "--format", "json"), ("fuzz", "--time", "0.5", "--format", "json")],
+)
+def test_a_file_name_may_hold_any_bytes(
+    words: Sequence[str], stackemu: Stackemu, ioctl: Path, tmp_path: Path
+) -> None:
+    driver = tmp_path / os.fsdecode(b"\xff.sys")
+    shutil.copy(ioctl, driver)
+    command, *options = words
+    done = stackemu(command, driver, *options)
+    assert done.returncode == 0, done.stderr
+    assert "functions" in json.loads(done.stdout)

@@ -128,7 +128,7 @@ def test_json_has_integers_only() -> None:
 def test_json_holds_a_path_that_is_no_utf8() -> None:
     path = Path("corpus\udcff/Read-1000.json")
     document = json.loads(to_json([replace(READ, witness=path)], [], PROGRESS))
-    assert document["functions"][0]["witness"] == r"corpus\udcff/Read-1000.json"
+    assert document["functions"][0]["witness"] == r"corpus\xff/Read-1000.json"
 
 
 def test_frames_that_repeat_are_counted() -> None:
