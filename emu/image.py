@@ -85,7 +85,7 @@ class Image:
 
     @property
     def module(self) -> str:
-        """Return the name that a debugger shows: the file name without its suffix, bytes that are no UTF-8 escaped."""
+        """Return the name a debugger shows: the file name without its suffix, bytes that are no UTF-8 escaped."""
         return self.path.stem.encode("utf-8", "backslashreplace").decode()
 
     def section_at(self, rva: int) -> Section | None:

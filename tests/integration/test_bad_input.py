@@ -326,6 +326,6 @@ def test_a_file_name_may_hold_any_bytes(
     driver = tmp_path / os.fsdecode(b"\xff.sys")
     shutil.copy(ioctl, driver)
     command, *options = words
-    done = stackemu(command, driver, *options)
+    done = stackemu(command, driver, *options, "--format", "json")
     assert done.returncode == 0, done.stderr
     assert "functions" in json.loads(done.stdout)
