@@ -130,11 +130,29 @@ class Explorer:
             if len(self.attempts) >= last or (self.is_complete and not self._is_deep):
                 return
             if self._queue:
-                self._turn_open_branches(self._next(), last)
+                self._with_next(last)
             elif self._missed:
-                self._lead_back(self._missed.popleft(), last)
+                self._with_goal(last)
             else:
                 return
+
+    def _with_next(self, last: int) -> None:
+        """Follow an attempt; it stays to be followed when that is broken off from outside."""
+        attempt = self._next()
+        try:
+            self._turn_open_branches(attempt, last)
+        except BaseException:
+            self._queue.appendleft(attempt)
+            raise
+
+    def _with_goal(self, last: int) -> None:
+        """Lead runs to a goal that was missed; it stays when that is broken off from outside."""
+        goal = self._missed.popleft()
+        try:
+            self._lead_back(goal, last)
+        except BaseException:
+            self._missed.appendleft(goal)
+            raise
 
     def _turn_open_branches(self, attempt: Attempt, last: int) -> None:
         """Try what leads from the branches of a run to blocks not seen."""

@@ -10,9 +10,9 @@ from stackemu.emu.symbols.function import Function
 from stackemu.harness.bracket import CLOSED
 from stackemu.harness.contexts import Figures
 from stackemu.harness.forced import ForcedRun
-from stackemu.harness.measure import FunctionRuns, Task
 from stackemu.harness.reconcile import EXACT
 from stackemu.harness.results import ChainFrame, ForcedBranchFigures, ForcedFigures, FunctionResult
+from stackemu.harness.runs import FunctionRuns, Task
 from stackemu.harness.workers import WorkerPool
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from stackemu.emu.code.instruction import REGISTER_NAMES
@@ -14,17 +11,29 @@ from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
 from stackemu.emu.forced_branches import ForcedBranch
 from stackemu.emu.fuzzing import FuzzMachine
-from stackemu.emu.inputs import default_inputs
+from stackemu.emu.inputs import Input, default_inputs
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import DEFAULT_BUDGET, Arguments, Machine
-from stackemu.emu.observation import Observation, Outcome
-from stackemu.emu.symbols.function import Function, Prototype
+from stackemu.emu.machine import Arguments, Machine
+from stackemu.emu.observation import Observation
+from stackemu.emu.symbols.function import Prototype
 from stackemu.emu.tape import Tape
 from stackemu.harness.bring_up import BringUp, bring_up
-from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, told_before, visits_of
-from stackemu.harness.explore import Attempt, OpenBranch
-from stackemu.harness.forced import ForcedRun, ForcedSearch
-from stackemu.harness.search import InputSearch
+from stackemu.harness.contexts import Context, Figures, Step, told_before, visits_of
+from stackemu.harness.explore import Attempt
+from stackemu.harness.forced import ForcedSearch
+from stackemu.harness.runs import (
+    FunctionRuns,
+    RunSettings,
+    Task,
+    breaches,
+    by_role,
+    endings,
+    rank,
+    reason_of,
+    representative,
+    union,
+)
+from stackemu.harness.search import InputSearch, Search
 from stackemu.harness.session import Driver
 from stackemu.harness.states import State, States
 from stackemu.harness.static.behind import CodeBehind
@@ -33,120 +42,6 @@ from stackemu.harness.static.callgraph import CallGraph, RunFacts
 from stackemu.harness.static.figures import residues
 
 T = TypeVar("T")
-
-DEFAULT_INPUTS = 8
-DEFAULT_EXPLORED = 200
-"""Inputs worked out from branches that went the other way, per function."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How to measure: all that a result depends on besides the driver itself, and the number of processes."""
-
-    seed: int = 0
-    inputs: int = DEFAULT_INPUTS
-    explored: int = DEFAULT_EXPLORED
-    havoc: int = 0
-    """Executions with inputs changed at random, per function."""
-    budget: int = DEFAULT_BUDGET
-    single_step: bool = False
-    initialise: bool = True
-    """Whether DriverEntry runs before anything else."""
-    jobs: int = 1
-    forced: bool = False
-    """Whether branches that no run turned are forced, to estimate what lies behind them."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoleRuns:
-    """The deepest run of a function in one role: bytes, and how it ended."""
-
-    role: str
-    depth: int
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionRuns:
-    """What all runs of one function showed.
-
-    `best` and `own` are those of `representative`; `chain` is that of `best` by name.
-    """
-
-    rva: int
-    best: Observation | None
-    chain: tuple[tuple[str, int], ...] = ()
-    witness: str | None = None
-    context: Context | None = None
-    """The run that `best` is: what repeats it."""
-    own: int = 0
-    runs: int = 0
-    reason: str = ""
-    """Why nothing was measured, or how runs ended that did not return; empty when all returned."""
-    findings: tuple[str, ...] = ()
-    roles: tuple[RoleRuns, ...] = ()
-    """The deepest run in each role that the kernel calls the function in."""
-    blocks: frozenset[int] = frozenset()
-    """Addresses of all translated blocks that ran, in callees too."""
-    roots: frozenset[Root] = frozenset()
-    """Functions that the driver was seen to register."""
-    unmodelled: tuple[tuple[str, int], ...] = ()
-    """Kernel functions called whose results were the input's alone, with the address behind a call."""
-    endings: tuple[tuple[str, int], ...] = ()
-    """Every way that runs ended in which did not return, with the number of runs, the most frequent first."""
-    open_branches: tuple[OpenBranch, ...] = ()
-    """Branches that never went on to code not seen, where the task asked for them."""
-    visits: tuple[Visit, ...] = ()
-    """How deep the functions went that it called."""
-    calls: frozenset[tuple[int, int]] = frozenset()
-    """Calls seen, as (address behind the call, entry called); a call that earlier runs had shown may be missing."""
-    callbacks: frozenset[tuple[int, int, int]] = frozenset()
-    """Callbacks that kernel functions made: the address behind their call, the callback, words of arguments."""
-
-    corpus: tuple[Context, ...] = ()
-    """Runs that together ran all blocks that any of the function's own did."""
-    forced: ForcedRun | None = None
-    """What lies behind branches that no run turned, where the task asked for it: no measurement. Its chain by name
-    is `chain` of the same record, which holds no other figures."""
-
-    @classmethod
-    def lost(cls, rva: int, reason: str) -> FunctionRuns:
-        """Return the record of a function whose worker process died."""
-        return cls(rva, None, reason=f"crashed: {reason}")
-
-    def joined(self, others: FunctionRuns) -> FunctionRuns:
-        """Return these runs with the figures of `others` where those are deeper."""
-        if self.best is None or others.best is None:
-            return self
-        own = max(self.own, others.own)
-        deepest = max((self, others), key=lambda runs: _rank(runs.best, own))
-        return replace(
-            self,
-            best=deepest.best,
-            chain=deepest.chain,
-            witness=deepest.witness,
-            context=deepest.context,
-            own=own,
-            runs=self.runs + others.runs,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A function to measure, and the roles that the kernel calls it in."""
-
-    function: Function
-    roles: tuple[Root, ...] = ()
-    explain: bool = False
-    """Whether to say what the code that was not reached waits for."""
-    alignment: int = 0
-    """How far below a multiple of 64 ESP stands at the entry when callees realign the most; tried besides 0."""
-    contexts: tuple[Context, ...] = ()
-    """Runs of other functions to look at this one in; it is not run by itself then."""
-    before: tuple[Step, ...] = ()
-    """What comes before each of its runs."""
-    beyond: Figures | None = None
-    """What was measured, to force branches in `contexts` and see what more lies behind them."""
 
 
 class Measurer:
@@ -181,61 +76,78 @@ class Measurer:
         """The machine that everything runs on: one that runs batches too, but in single-step mode."""
         return self._machine
 
-    def measure(self, task: Task, until: float = math.inf) -> FunctionRuns:
+    def measure(self, task: Task) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
 
-        Inputs are looked for no longer than `until`, by `time.monotonic`: then what is found depends on the machine.
         A function that the kernel calls is run in each of its roles and in no other way.
         """
         if task.beyond is not None:
             return self._force(task, task.beyond)
         if task.contexts:
             return self._in_contexts(task)
-        function = task.function
-        address = self._driver.image.base + function.rva
-        ways: Sequence[Arguments | Root] = task.roles or (arguments_of(function.prototype),)
-        realigning = [-residue % 64 for residue in residues(self._model.heights(address))]
+        search = self.begin(task)
+        self.go_on(task, search)
+        return self.runs_of(task, search)
+
+    def begin(self, task: Task, inputs: Sequence[Input] | None = None) -> Search:
+        """Run a function on fixed inputs, or on `inputs`, in all ways that matter: there the search begins."""
+        ways = _ways(task)
+        realigning = [-residue % 64 for residue in residues(self._model.heights(self._address(task)))]
         alignments = dict.fromkeys((*realigning, task.alignment))
-        variants = [(way, alignment) for way in ways for alignment in alignments]
         self.states.enter(task.before, ways)
-        explorer = self._search.search(function.rva, variants, self._inputs, until)
+        variants = [(way, alignment) for way in ways for alignment in alignments]
+        return self._search.begin(task.function.rva, variants, self._inputs if inputs is None else inputs)
+
+    def go_on(self, task: Task, search: Search, until: float = math.inf) -> None:
+        """Look for more inputs, until `until` by `time.monotonic` at most: then results depend on the host.
+
+        The search comes from `begin` for the same task, on the same machine.
+        """
+        self.states.enter(task.before, _ways(task))
+        self._search.go_on(search, until)
+
+    def runs_of(self, task: Task, search: Search) -> FunctionRuns:
+        """Return what the runs of a search showed so far."""
+        explorer, variants = search.explorer, search.variants
+        rva, address = task.function.rva, self._address(task)
         open_branches = tuple(explorer.open_branches()) if task.explain else ()
         observations = [attempt.observation for attempt in explorer.attempts]
         best, own = representative(observations)
         attempt = next(attempt for attempt in explorer.attempts if attempt.observation is best)
         return FunctionRuns(
-            rva=function.rva,
+            rva=rva,
             best=best,
             chain=self.chain(best),
             witness=told_before(task.before) + attempt.source.label,
-            context=Context(function.rva, *variants[attempt.variant], attempt.source, task.before),
+            context=Context(rva, *variants[attempt.variant], attempt.source, task.before),
             own=own,
             runs=len(observations),
-            reason=_reason(observations),
+            reason=reason_of(observations),
             findings=(
                 *breaches(observations, self._model.pops_by_the_rules(address), self._restored(address)),
-                *_union(observation.notes for observation in observations),
+                *union(observation.notes for observation in observations),
             ),
-            roles=_by_role(variants, explorer.attempts),
+            roles=by_role(variants, explorer.attempts),
             blocks=frozenset().union(*(observation.blocks for observation in observations)),
             roots=frozenset().union(*(observation.roots for observation in observations)),
-            unmodelled=tuple(dict(_union(observation.unmodelled for observation in observations)).items()),
-            endings=_endings(observations),
+            unmodelled=tuple(dict(union(observation.unmodelled for observation in observations)).items()),
+            endings=endings(observations),
             open_branches=open_branches,
-            visits=visits_of(function.rva, address, variants, explorer.attempts, task.before),
+            visits=visits_of(rva, address, variants, explorer.attempts, task.before),
             calls=frozenset(self._machine.take_calls()),
             callbacks=frozenset().union(*(observation.callbacks for observation in observations)),
-            corpus=tuple(
-                Context(function.rva, *variants[one.variant], one.source, task.before) for one in explorer.corpus
-            ),
+            corpus=tuple(Context(rva, *variants[one.variant], one.source, task.before) for one in explorer.corpus),
         )
+
+    def _address(self, task: Task) -> int:
+        return self._driver.image.base + task.function.rva
 
     def _in_contexts(self, task: Task) -> FunctionRuns:
         """Repeat runs of other functions, with the figures of this one's deepest frame."""
         rva = task.function.rva
         runs = [(self.repeat(rva, context), context) for context in task.contexts]
         own = max(observation.own for observation, _ in runs)
-        best, context = max(runs, key=lambda run: _rank(run[0], own))
+        best, context = max(runs, key=lambda run: rank(run[0], own))
         return FunctionRuns(rva, best, self.chain(best), self._label(context), context, own, len(runs))
 
     def _force(self, task: Task, beyond: Figures) -> FunctionRuns:
@@ -334,88 +246,15 @@ class Measurer:
         return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
 
 
+def _ways(task: Task) -> Sequence[Arguments | Root]:
+    return task.roles or (arguments_of(task.function.prototype),)
+
+
 def _machine(driver: Driver, model: CodeModel, *, is_single_step: bool) -> Machine:
     ranges = driver.function_ranges()
     if is_single_step:
         return Machine(driver.image, ranges, model.pops_at_call, Mode.STEPS, driver.structures)
     return FuzzMachine(driver.image, ranges, model.pops_at_call, driver.structures)
-
-
-def _by_role(variants: Sequence[tuple[Arguments | Root, int]], attempts: Sequence[Attempt]) -> tuple[RoleRuns, ...]:
-    """Return the representative run of each role, in the order of the roles."""
-    observations: dict[str, list[Observation]] = {}
-    for attempt in attempts:
-        way, _ = variants[attempt.variant]
-        if isinstance(way, Root):
-            observations.setdefault(way.role, []).append(attempt.observation)
-    best = {role: representative(runs)[0] for role, runs in observations.items()}
-    return tuple(RoleRuns(role, one.depth, one.outcome.value) for role, one in best.items())
-
-
-def _union(items: Iterable[Iterable[T]]) -> tuple[T, ...]:
-    """Return all items once, in the order of their first appearance."""
-    return tuple(dict.fromkeys(itertools.chain.from_iterable(items)))
-
-
-def breaches(observations: Sequence[Observation], pops: int | None, restored: frozenset[str]) -> tuple[str, ...]:
-    """Return how runs that returned broke the calling convention.
-
-    `pops` is what the function's code says it pops, `restored` which callee-saved registers it gives back. A
-    register that it never gives back belongs to a convention of its own, such as whole-program optimisation
-    makes. A function that leaves its frame to its caller is a helper and keeps no convention at all.
-    """
-    returned = [one for one in observations if one.outcome is Outcome.RETURNED]
-    if any(one.popped is not None and one.popped < 0 for one in returned):
-        return ("returns with its frame left on its caller's stack",)
-    found = []
-    changed = {name for one in returned for name in one.clobbered or ()}
-    if changed & restored:
-        found.append(f"{', '.join(sorted(changed & restored))} came back changed though the code restores it")
-    if changed - restored:
-        found.append(f"does not keep {', '.join(sorted(changed - restored))}: a calling convention of its own")
-    popped = {one.popped for one in returned} - {None, pops}
-    if popped and pops is not None:
-        found.append(f"popped {sorted(map(str, popped))[0]} bytes of arguments where its code says {pops}")
-    return tuple(found)
-
-
-def representative(observations: Sequence[Observation]) -> tuple[Observation, int]:
-    """Return the run to report and the deepest own of all runs, in bytes.
-
-    What a run reached counts however it ended, except for runs that ran away: on invented memory a loop or
-    a recursion may have no end, which says nothing about the driver; they count when there are no others.
-    Among the runs as deep as that own, one that returned is preferred, then the deepest.
-    """
-    settled = [one for one in observations if one.outcome not in RUNAWAY] or observations
-    own = max(one.own for one in settled)
-    return max(settled, key=lambda one: _rank(one, own)), own
-
-
-def _rank(observation: Observation | None, own: int) -> tuple[bool, bool, int]:
-    """Return what the run to report is the greatest of: as deep as `own`, one that returned, the deepest."""
-    if observation is None:
-        return False, False, 0
-    return observation.depth >= own, observation.outcome is Outcome.RETURNED, observation.depth
-
-
-def _endings(observations: Sequence[Observation]) -> tuple[tuple[str, int], ...]:
-    """Return the ways that runs ended in which did not return, with their numbers, the most frequent first."""
-    others = Counter(
-        f"{one.outcome.value}: {one.why}" if one.why else one.outcome.value
-        for one in observations
-        if one.outcome is not Outcome.RETURNED
-    )
-    return tuple(sorted(others.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _reason(observations: Sequence[Observation]) -> str:
-    """Return how runs ended that did not return, in one line; empty when all returned."""
-    endings = _endings(observations)
-    if not endings:
-        return ""
-    total = sum(count for _, count in endings)
-    more = "; …" if len(endings) > 1 else ""
-    return f"{total} of {len(observations)} runs did not return ({endings[0][0]}{more})"
 
 
 _NARROW = ("char", "short", "int", "long", "bool", "unsigned", "enum", "BOOLEAN", "ULONG", "NTSTATUS", "wchar_t")

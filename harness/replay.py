@@ -12,7 +12,8 @@ from stackemu.emu.errors import InputError
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Observation
 from stackemu.emu.tape import Tape
-from stackemu.harness.measure import Measurer, RunSettings
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.trace import Call, calls_of, history
 from stackemu.harness.witness import Witness, context_of

@@ -11,7 +11,7 @@ from stackemu.emu.observation import Outcome
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.bring_up import BringUp, entry_root
 from stackemu.harness.contexts import Figures, deeper_contexts
-from stackemu.harness.measure import FunctionRuns, Task
+from stackemu.harness.runs import FunctionRuns, Task
 from stackemu.harness.session import Driver
 
 MAX_ROUNDS = 5

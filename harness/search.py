@@ -41,11 +41,26 @@ class _TimeIsUpError(Exception):
 class _Clock:
     """Says when a search is over."""
 
-    until: float
+    until: float = math.inf
 
     def check(self) -> None:
         if time.monotonic() >= self.until:
             raise _TimeIsUpError
+
+
+@dataclass(slots=True)
+class Search:
+    """The search for one function's inputs: what was tried, and what is left to try."""
+
+    rva: int
+    variants: Sequence[Variant]
+    explorer: Explorer
+    last: int
+    """How many attempts there may be, with those that fixed inputs are."""
+    is_deep: bool
+    clock: _Clock
+    is_over: bool = False
+    """Whether nothing is left to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +77,30 @@ class InputSearch:
     """Instructions of a run."""
     seed: int
 
-    def search(
-        self, rva: int, variants: Sequence[Variant], inputs: Sequence[Input], until: float = math.inf
-    ) -> Explorer:
-        """Run a function on fixed inputs, then look for more, from what the machine starts from now.
-
-        All of the fixed inputs are run; `until`, by `time.monotonic`, ends the search for others.
-        """
+    def begin(self, rva: int, variants: Sequence[Variant], inputs: Sequence[Input]) -> Search:
+        """Run a function on fixed inputs, from what the machine starts from now."""
         # A root's depth is what the stack is spent on: its callees are explored with it.
         is_root = any(isinstance(way, Root) for way, _ in variants)
-        clock = _Clock(math.inf)
+        clock = _Clock()
         explorer = self._explorer(rva, variants, clock, is_deep=is_root)
         explorer.try_all(inputs, len(variants))
-        clock.until = until
         last = len(explorer.attempts) + self.explored * (DEEP_FACTOR if is_root else 1)
+        return Search(rva, variants, explorer, last, is_root, clock)
+
+    def go_on(self, search: Search, until: float = math.inf) -> None:
+        """Look for more inputs, from what the machine starts from now: what the search began from.
+
+        `until`, by `time.monotonic`, ends that; then there may be something left to try.
+        """
+        explorer, search.clock.until = search.explorer, until
         with contextlib.suppress(_TimeIsUpError):
-            explorer.explore(last - len(explorer.attempts))
-            is_done = self._is_done(rva, explorer)
-            if is_root or not is_done:
+            explorer.explore(search.last - len(explorer.attempts))
+            is_done = self._is_done(search.rva, explorer)
+            if search.is_deep or not is_done:
                 patience = SHORT_PATIENCE if is_done else PATIENCE
-                self._change_inputs(rva, variants, explorer, last - len(explorer.attempts), patience)
-        return explorer
+                limit = search.last - len(explorer.attempts)
+                self._change_inputs(search.rva, search.variants, explorer, limit, patience)
+            search.is_over = True
 
     def onward(
         self, rva: int, variant: Variant, source: Input, seen: Iterable[int], until: float

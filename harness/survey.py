@@ -12,7 +12,6 @@ from stackemu.emu.symbols.function import Function
 from stackemu.harness.bracket import bracket, with_bound
 from stackemu.harness.explore import leaders_of
 from stackemu.harness.forced_survey import with_forced
-from stackemu.harness.measure import FunctionRuns, RoleRuns, RunSettings
 from stackemu.harness.printable import path_text, printable
 from stackemu.harness.reconcile import NOT_RUN, reconcile
 from stackemu.harness.results import (
@@ -28,6 +27,7 @@ from stackemu.harness.results import (
     SymbolsInfo,
 )
 from stackemu.harness.rounds import measure_in_rounds
+from stackemu.harness.runs import FunctionRuns, RoleRuns, RunSettings
 from stackemu.harness.session import Driver
 from stackemu.harness.static.annotations import NO_ANNOTATIONS, Annotations
 from stackemu.harness.static.bounds import Bounds, bounds_of

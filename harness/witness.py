@@ -17,8 +17,8 @@ from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.contexts import MAX_STEPS, Context, Step
-from stackemu.harness.measure import FunctionRuns, RunSettings
 from stackemu.harness.printable import path_text
+from stackemu.harness.runs import FunctionRuns, RunSettings
 from stackemu.harness.session import Driver
 
 SCHEMA = "stackemu.witness/2"

@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from stackemu.harness.bring_up import BringUp
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
 
 PATIENCE = 120.0

@@ -86,7 +86,7 @@ def fuzz(
     from stackemu.harness.commands.loading import load
     from stackemu.harness.fuzz.campaign import Campaign, Limits
     from stackemu.harness.fuzz.corpus import Corpus
-    from stackemu.harness.measure import RunSettings
+    from stackemu.harness.runs import RunSettings
 
     if corpus is None and (merge or minimize):
         raise UsageError("--merge and --minimize are for a corpus; name it with --corpus DIR")

@@ -22,6 +22,7 @@ from stackemu.harness.fuzz.pool import Missing
 from stackemu.harness.fuzz.sequences import draw_step, mutate_steps
 from stackemu.harness.fuzz.share import (
     Found,
+    GoOn,
     Harvest,
     Minimise,
     Mutate,
@@ -31,12 +32,16 @@ from stackemu.harness.fuzz.share import (
     Solve,
     Survey,
 )
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
+from stackemu.harness.search import Search
 from stackemu.harness.session import Driver
 from stackemu.harness.states import BrokenSequenceError
 
 MAX_DRIVERS = 2
 """Machines that a worker keeps, for it may be given shares of several campaigns."""
+MAX_SEARCHES = 64
+"""Surveys that a worker can go on with."""
 SLICE = 0.25
 """Seconds that one input is changed before those that this led to have their turn."""
 SEQUENCE_EXECUTIONS = 500
@@ -72,6 +77,10 @@ class Bench:
         self._found: list[Found] = []
         self._deeper: dict[int, FunctionRuns] = {}
         self._until = 0.0
+        self._searches: dict[Task, Search] = {}
+        """Surveys that may be gone on with, the latest last."""
+        self._looked_at: set[Context] = set()
+        """Runs of surveys that the campaign was told of."""
 
     def take(self, share: Share) -> Harvest:
         """Do one share."""
@@ -82,6 +91,8 @@ class Bench:
         match share.work:
             case Survey(task):
                 return self._survey(task)
+            case GoOn(task, known):
+                return self._go_on(task, known, share)
             case Repeat(contexts):
                 executions = sum(self._look(context, is_wanted=True) for context in contexts)
             case Mutate(parent):
@@ -107,11 +118,47 @@ class Bench:
     # -- kinds of work --
 
     def _survey(self, task: Task) -> Harvest:
-        runs = self._measurer.measure(task, self._until)
+        if task.contexts:
+            runs = self._measurer.measure(task)
+            return self._surveyed(runs, runs.runs)
+        search = self._measurer.begin(task)
+        self._remember(task, search)
+        return self._gone_on(task, search, 0)
+
+    def _go_on(self, task: Task, known: Sequence[Context], share: Share) -> Harvest:
+        """Go on with a survey; one that another worker began goes on from the runs that are known of it."""
+        search = self._searches.get(task)
+        if search is None:
+            search = self._measurer.begin(task, ())
+            ways = {variant: index for index, variant in enumerate(search.variants)}
+            for context in known:
+                if (context.way, context.alignment) in ways and context.before == task.before:
+                    search.explorer.take(context.source, ways[context.way, context.alignment])
+            search.explorer.know(share.blocks)
+            self._remember(task, search)
+        return self._gone_on(task, search, len(search.explorer.attempts))
+
+    def _gone_on(self, task: Task, search: Search, before: int) -> Harvest:
+        """Go on with a search until the share's time is up; `before` of its runs were told of earlier."""
+        self._measurer.go_on(task, search, self._until)
+        attempts = len(search.explorer.attempts)
+        if not attempts:
+            return self._harvest(0)
+        harvest = self._surveyed(self._measurer.runs_of(task, search), attempts - before)
+        return replace(harvest, is_cut_off=not search.is_over)
+
+    def _surveyed(self, runs: FunctionRuns, executions: int) -> Harvest:
         # What the campaign goes on from: the runs that showed all the code that was seen, and the deepest.
         for context in dict.fromkeys((*runs.corpus, *((runs.context,) if runs.context else ()))):
-            self._look(context, is_wanted=True)
-        return replace(self._harvest(runs.runs), surveyed=runs)
+            if context not in self._looked_at:
+                self._looked_at.add(context)
+                self._look(context, is_wanted=True)
+        return replace(self._harvest(executions), surveyed=runs)
+
+    def _remember(self, task: Task, search: Search) -> None:
+        self._searches[task] = search
+        if len(self._searches) > MAX_SEARCHES:
+            del self._searches[next(iter(self._searches))]
 
     def _mutate(self, parent: Context, share: Share) -> int:
         """Change an input, then those that this led to, breadth first."""

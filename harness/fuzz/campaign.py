@@ -23,9 +23,9 @@ from stackemu.harness.fuzz.ledger import Ledger
 from stackemu.harness.fuzz.pool import Lost, Pool
 from stackemu.harness.fuzz.progress import Crash, Progress, Standing
 from stackemu.harness.fuzz.schedule import Schedule
-from stackemu.harness.fuzz.share import Found, Harvest, Minimise, Repeat, Share, Solve, Survey, Work
-from stackemu.harness.measure import FunctionRuns, RunSettings, Task
+from stackemu.harness.fuzz.share import Found, GoOn, Harvest, Minimise, Repeat, Share, Solve, Survey, Work
 from stackemu.harness.rounds import measure_in_rounds
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
 from stackemu.harness.witness import Witness, context_of
 
@@ -106,6 +106,8 @@ class Campaign:
         self._lost: list[str] = []
         self._bring_up: BringUp | None = None
         self._under_way = 0
+        self._unfinished: deque[Task] = deque()
+        """Surveys that were cut off."""
         self._started = time.monotonic()
         self._seen_before = 0
         self._executions_before = 0
@@ -191,7 +193,7 @@ class Campaign:
         while True:
             self._check_limits(self._kept_time)
             while self._under_way < AHEAD * self._pool.width():
-                work = self._schedule.next()
+                work = self._next()
                 if work is None:
                     return
                 self._submit(work)
@@ -262,7 +264,7 @@ class Campaign:
                 seconds=min(SHARE_SECONDS, FIRST_SECONDS * (1 + number / (4 * len(self._functions)))),
                 executions=executions,
                 floors=dict(self.ledger.floors),
-                blocks=self.ledger.blocks if isinstance(work, Solve) else frozenset(),
+                blocks=self.ledger.blocks if isinstance(work, GoOn | Solve) else frozenset(),
             )
         )
         self._under_way += 1
@@ -277,10 +279,24 @@ class Campaign:
             else:
                 self._bring_up = self._bring_up or harvest.bring_up
                 self._schedule.note(share.work, self.ledger.take(harvest))
-                if isinstance(share.work, Solve) and harvest.is_cut_off and harvest.found:
-                    self._schedule.again(share.work.parent)
+                if harvest.is_cut_off:
+                    self._put_back(share.work, harvest)
             yield share.work, harvest
         self._watch(self.progress(), self)
+
+    def _put_back(self, work: Work, harvest: Harvest) -> None:
+        """Let what there was no time for be done later."""
+        if isinstance(work, Survey | GoOn):
+            self._unfinished.append(work.task)
+        elif isinstance(work, Solve) and harvest.found:
+            self._schedule.again(work.parent)
+
+    def _next(self) -> Work | None:
+        """Return what to do next: a survey goes on before anything else is tried."""
+        if self._unfinished:
+            task = self._unfinished.popleft()
+            return GoOn(task, self._schedule.contexts(task.function.rva)[-REPEATED:])
+        return self._schedule.next()
 
     # -- what others see --
 

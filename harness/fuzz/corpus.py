@@ -30,8 +30,8 @@ import msgspec
 from stackemu.emu.errors import InputError
 from stackemu.harness.contexts import Context
 from stackemu.harness.fuzz.locking import LockedError, lock, unlock
-from stackemu.harness.measure import RunSettings
 from stackemu.harness.printable import path_text
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import Driver
 from stackemu.harness.witness import Witness, context_of, file_name, input_size, load_witness, to_json
 

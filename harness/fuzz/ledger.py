@@ -16,7 +16,7 @@ from stackemu.harness.fuzz.guidance import Coverage, Guidance, News
 from stackemu.harness.fuzz.progress import Crash, Standing
 from stackemu.harness.fuzz.schedule import Schedule
 from stackemu.harness.fuzz.share import Found, Harvest
-from stackemu.harness.measure import FunctionRuns, RunSettings
+from stackemu.harness.runs import FunctionRuns, RunSettings
 from stackemu.harness.session import Driver
 from stackemu.harness.witness import Witness, file_name, input_size, witness_for
 

@@ -78,6 +78,11 @@ class Schedule:
         if step is not None:
             self._steps[step] = None
 
+    def contexts(self, rva: int) -> tuple[Context, ...]:
+        """Return the inputs of a function that are kept, in the order in which they came."""
+        target = self._targets.get(rva)
+        return tuple(entry.context for entry in target.entries) if target is not None else ()
+
     def note(self, work: Work, news: int) -> None:
         """Remember how much that was new came of some work."""
         if isinstance(work, Mutate | Solve | Rearrange):

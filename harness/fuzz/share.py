@@ -9,17 +9,26 @@ from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Observation
 from stackemu.harness.bring_up import BringUp
 from stackemu.harness.contexts import Context, Figures, Step
-from stackemu.harness.measure import FunctionRuns, RunSettings, Task
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """A function is measured as `stackemu run` does: fixed inputs, then those that its branches ask for.
 
-    That ends with the share: the search goes on from what it found.
+    What there is no time for is left for `GoOn`.
     """
 
     task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """A survey that was cut off is gone on with."""
+
+    task: Task
+    known: tuple[Context, ...]
+    """The function's runs that are kept, for a worker that the survey is new to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Minimise:
     parent: Context
 
 
-Work: TypeAlias = Survey | Repeat | Mutate | Solve | Rearrange | Minimise
+Work: TypeAlias = Survey | GoOn | Repeat | Mutate | Solve | Rearrange | Minimise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,7 @@ class Harvest:
     surveyed: FunctionRuns | None = None
     minimised: Context | None = None
     is_cut_off: bool = False
-    """Whether there was more to try from the share's own run when its time was up."""
+    """Whether there was more to try when the share's time was up."""
     bring_up: BringUp | None = None
     """How the driver came up, in the first share of a worker."""
     roots: frozenset[Root] = frozenset()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stackemu.emu.code.instruction import Instruction
-from stackemu.harness.measure import FunctionRuns
 from stackemu.harness.printable import printable
 from stackemu.harness.report import forced
 from stackemu.harness.report.figures import depth, own
 from stackemu.harness.results import FunctionResult
+from stackemu.harness.runs import FunctionRuns
 
 MAX_BRANCHES = 40
 """Branches that an explanation lists."""

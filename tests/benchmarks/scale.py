@@ -26,7 +26,7 @@ from stackemu.harness.fuzz.package import Package
 from stackemu.harness.fuzz.pool import Pool, cluster_pool, local_pool
 from stackemu.harness.fuzz.progress import Progress
 from stackemu.harness.fuzz.share import Harvest, Share
-from stackemu.harness.measure import RunSettings
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.select import select_functions
 from stackemu.harness.session import Driver, open_driver
 

@@ -17,8 +17,9 @@ import pytest
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.roots import Root
 from stackemu.harness.contexts import Context, Step
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
 from stackemu.harness.native.availability import why_not
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.witness import to_json, witness_of
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stackemu.harness import workers
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import open_driver
 from stackemu.harness.survey import run_survey
 

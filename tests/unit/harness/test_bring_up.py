@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stackemu.harness.bring_up import BringUp
-from stackemu.harness.measure import Measurer, RunSettings
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import open_driver
 
 DRIVERS = Path(__file__).parents[3] / "drivers"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stackemu.emu.symbols.function import Function
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver, open_driver
 
 STACKZOO = Path(__file__).parents[3] / "drivers" / "stackzoo.sys"

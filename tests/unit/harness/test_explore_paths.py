@@ -12,7 +12,8 @@ import pytest
 from stackemu.emu.code.instruction import Decoder
 from stackemu.emu.image import DEFAULT_BASE, Image, Section
 from stackemu.emu.symbols.function import Function, Source
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
 
 ENTRY = 0x1000

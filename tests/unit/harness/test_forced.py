@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from stackemu.harness.forced_survey import can_tell
-from stackemu.harness.measure import RunSettings
 from stackemu.harness.report import csv, markdown, table
 from stackemu.harness.report import forced as words
 from stackemu.harness.report.page import Page
@@ -24,6 +23,7 @@ from stackemu.harness.results import (
     from_json,
     to_json,
 )
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import Driver
 from stackemu.harness.survey import run_survey
 

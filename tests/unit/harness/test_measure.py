@@ -9,15 +9,8 @@ import pytest
 
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Parameter, Prototype
-from stackemu.harness.measure import (
-    FunctionRuns,
-    Measurer,
-    RunSettings,
-    Task,
-    arguments_of,
-    breaches,
-    representative,
-)
+from stackemu.harness.measure import Measurer, arguments_of
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task, breaches, representative
 from stackemu.harness.session import Driver
 
 MakeDriver = Callable[..., Driver]

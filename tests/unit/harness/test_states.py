@@ -11,7 +11,8 @@ from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.contexts import MAX_STEPS, Context, Step
-from stackemu.harness.measure import Measurer, RunSettings
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import open_driver
 from stackemu.harness.states import CAPACITY, BrokenSequenceError, moved, what_breaks
 

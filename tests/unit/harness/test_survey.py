@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from stackemu.harness import workers
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
 from stackemu.harness.results import ChainFrame, Measurement, from_json, to_json
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
 from stackemu.harness.survey import run_survey, static_survey
 

@@ -13,8 +13,8 @@ from stackemu.emu.errors import InputError
 from stackemu.emu.inputs import ARENA_BASE, Override, Place
 from stackemu.emu.kernel.roots import Root
 from stackemu.harness.contexts import Context, Step
-from stackemu.harness.measure import RunSettings
 from stackemu.harness.replay import Replay, Replayer
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.witness import MAX_FILE, Witness, context_of, input_size, load_witness, to_json, witness_for
 

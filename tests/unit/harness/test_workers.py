@@ -14,7 +14,8 @@ from multiprocessing import active_children
 import pytest
 
 from stackemu.harness import workers
-from stackemu.harness.measure import FunctionRuns, Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
 from stackemu.harness.workers import WorkerPool
 

@@ -13,7 +13,7 @@ from stackemu.emu.errors import InputError
 from stackemu.emu.inputs import Override, Place
 from stackemu.harness.contexts import Context
 from stackemu.harness.fuzz.corpus import Corpus, identity
-from stackemu.harness.measure import RunSettings
+from stackemu.harness.runs import RunSettings
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.witness import Witness, to_json, witness_for
 

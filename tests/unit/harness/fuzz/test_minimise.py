@@ -17,7 +17,8 @@ from stackemu.emu.observation import Observation
 from stackemu.emu.slots import Slot
 from stackemu.harness.contexts import Context, Step
 from stackemu.harness.fuzz.minimise import MAX_WRITTEN_OUT, minimised, reduced, written_out
-from stackemu.harness.measure import Measurer, RunSettings, Task
+from stackemu.harness.measure import Measurer
+from stackemu.harness.runs import RunSettings, Task
 from stackemu.harness.session import Driver, open_driver
 from stackemu.harness.witness import input_size
 
