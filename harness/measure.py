@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from stackemu.emu.code.instruction import REGISTER_NAMES
@@ -17,10 +18,11 @@ from stackemu.emu.machine import Arguments, Machine
 from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Prototype
 from stackemu.emu.tape import Tape
-from stackemu.harness.bring_up import BringUp, bring_up
+from stackemu.harness.bring_up import BringUp
 from stackemu.harness.contexts import Context, Figures, Step, told_before, visits_of
 from stackemu.harness.explore import Attempt
 from stackemu.harness.forced import ForcedSearch
+from stackemu.harness.live_driver import LiveDriver
 from stackemu.harness.runs import (
     FunctionRuns,
     RunSettings,
@@ -35,7 +37,7 @@ from stackemu.harness.runs import (
 )
 from stackemu.harness.search import InputSearch, Search
 from stackemu.harness.session import Driver
-from stackemu.harness.states import State, States
+from stackemu.harness.states import States
 from stackemu.harness.static.behind import CodeBehind
 from stackemu.harness.static.bounds import bounds_of
 from stackemu.harness.static.callgraph import CallGraph, RunFacts
@@ -45,7 +47,11 @@ T = TypeVar("T")
 
 
 class Measurer:
-    """Runs functions of one driver in one machine."""
+    """Runs functions of one driver.
+
+    In single-step mode inputs are looked for in the same way; every run is then made once more, watched instruction
+    by instruction, and only what that shows counts.
+    """
 
     def __init__(self, driver: Driver, settings: RunSettings) -> None:
         """Set up the machine; nothing runs yet."""
@@ -53,28 +59,38 @@ class Measurer:
         self._settings = settings
         self._model: CodeModel = driver.code_model()
         self._names = {driver.image.base + function.rva: function.name for function in driver.functions}
-        self._machine = _machine(driver, self._model, is_single_step=settings.single_step)
+        ranges, pops = driver.function_ranges(), self._model.pops_at_call
+        machine = FuzzMachine(driver.image, ranges, pops, driver.structures)
+        self._live = LiveDriver(machine, driver.image, settings.seed, initialise=settings.initialise)
+        self._watched: LiveDriver[Machine] | None = None
+        if settings.single_step:
+            stepping = Machine(driver.image, ranges, pops, Mode.STEPS, driver.structures)
+            self._watched = LiveDriver(stepping, driver.image, settings.seed, initialise=settings.initialise)
         self._inputs = default_inputs(settings.seed, settings.inputs)
         self._search = InputSearch(
-            self._machine,
+            machine,
             self._model,
             explored=settings.explored,
             havoc=settings.havoc,
             budget=settings.budget,
             seed=settings.seed,
         )
-        fresh = State.of(self._machine, ())
         self._behind: CodeBehind | None = None
-        self.bring_up = BringUp.skipped(None)
-        if settings.initialise:
-            self.bring_up = bring_up(self._machine, driver.image, settings.seed)
-        initialised = State.of(self._machine, self.bring_up.roots)
-        self.states = States(self._machine, driver.image, fresh, initialised)
 
     @property
-    def machine(self) -> Machine:
-        """The machine that everything runs on: one that runs batches too, but in single-step mode."""
-        return self._machine
+    def machine(self) -> FuzzMachine:
+        """The machine that inputs are looked for on."""
+        return self._live.machine
+
+    @property
+    def bring_up(self) -> BringUp:
+        """How the driver came up."""
+        return self._live.bring_up
+
+    @property
+    def states(self) -> States:
+        """The states that `machine` runs the driver in."""
+        return self._live.states
 
     def measure(self, task: Task) -> FunctionRuns:
         """Run one function on every input, at every entry alignment that matters, then look for more inputs.
@@ -111,9 +127,10 @@ class Measurer:
         explorer, variants = search.explorer, search.variants
         rva, address = task.function.rva, self._address(task)
         open_branches = tuple(explorer.open_branches()) if task.explain else ()
-        observations = [attempt.observation for attempt in explorer.attempts]
+        attempts = self._measured(task, search)
+        observations = [attempt.observation for attempt in attempts]
         best, own = representative(observations)
-        attempt = next(attempt for attempt in explorer.attempts if attempt.observation is best)
+        attempt = next(attempt for attempt in attempts if attempt.observation is best)
         return FunctionRuns(
             rva=rva,
             best=best,
@@ -127,17 +144,30 @@ class Measurer:
                 *breaches(observations, self._model.pops_by_the_rules(address), self._restored(address)),
                 *union(observation.notes for observation in observations),
             ),
-            roles=by_role(variants, explorer.attempts),
+            roles=by_role(variants, attempts),
             blocks=frozenset().union(*(observation.blocks for observation in observations)),
             roots=frozenset().union(*(observation.roots for observation in observations)),
             unmodelled=tuple(dict(union(observation.unmodelled for observation in observations)).items()),
             endings=endings(observations),
             open_branches=open_branches,
-            visits=visits_of(rva, address, variants, explorer.attempts, task.before),
-            calls=frozenset(self._machine.take_calls()),
+            visits=visits_of(rva, address, variants, attempts, task.before),
+            calls=frozenset(self._live.machine.take_calls()),
             callbacks=frozenset().union(*(observation.callbacks for observation in observations)),
             corpus=tuple(Context(rva, *variants[one.variant], one.source, task.before) for one in explorer.corpus),
         )
+
+    def _measured(self, task: Task, search: Search) -> Sequence[Attempt]:
+        """Return a search's runs with what counts of them."""
+        watched = self._watched
+        if watched is None:
+            return search.explorer.attempts
+
+        def again(attempt: Attempt) -> Attempt:
+            variant = search.variants[attempt.variant]
+            context = Context(task.function.rva, *variant, attempt.source, task.before)
+            return replace(attempt, observation=watched.run(context, self._settings.budget))
+
+        return [again(attempt) for attempt in search.explorer.attempts]
 
     def _address(self, task: Task) -> int:
         return self._driver.image.base + task.function.rva
@@ -177,16 +207,7 @@ class Measurer:
         Raises:
             BrokenSequenceError: the kernel would not come to the run's own call.
         """
-        self.states.enter(context.before, (context.way,))
-        with self._machine.forcing(branches):
-            return self._machine.call(
-                context.caller,
-                context.source,
-                context.way,
-                alignment=context.alignment,
-                budget=self._settings.budget,
-                focus=rva if rva != context.caller else None,
-            )
+        return (self._watched or self._live).run(context, self._settings.budget, rva, branches)
 
     def onward(self, context: Context, seen: Iterable[int], until: float) -> tuple[list[Attempt], bool]:
         """Try what leads from one run to blocks that are not among `seen`, as `InputSearch.onward` does.
@@ -200,7 +221,7 @@ class Measurer:
     def tape(self, context: Context) -> Tape:
         """Repeat one run and write it down, so that it can be repeated elsewhere; raises as `repeat` does."""
         self.states.enter(context.before, (context.way,))
-        return self._machine.tape(
+        return self._live.machine.tape(
             context.caller,
             context.source,
             context.way,
@@ -232,7 +253,7 @@ class Measurer:
 
     def kernel_name(self, address: int) -> str | None:
         """Return the name of the kernel function at an address, else None."""
-        return self._machine.kernel_function(address)
+        return self._live.machine.kernel_function(address)
 
     def chain(self, observation: Observation) -> tuple[tuple[str, int], ...]:
         """Return the frames at the low-water mark by name, with their bytes."""
@@ -243,18 +264,11 @@ class Measurer:
         return frozenset(REGISTER_NAMES[register].upper() for _, register in self._model.heights(address).restores)
 
     def _name(self, address: int) -> str:
-        return self._names.get(address) or self._machine.stub_name(address) or f"{address:#010x}"
+        return self._names.get(address) or self._live.machine.stub_name(address) or f"{address:#010x}"
 
 
 def _ways(task: Task) -> Sequence[Arguments | Root]:
     return task.roles or (arguments_of(task.function.prototype),)
-
-
-def _machine(driver: Driver, model: CodeModel, *, is_single_step: bool) -> Machine:
-    ranges = driver.function_ranges()
-    if is_single_step:
-        return Machine(driver.image, ranges, model.pops_at_call, Mode.STEPS, driver.structures)
-    return FuzzMachine(driver.image, ranges, model.pops_at_call, driver.structures)
 
 
 _NARROW = ("char", "short", "int", "long", "bool", "unsigned", "enum", "BOOLEAN", "ULONG", "NTSTATUS", "wchar_t")

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import lru_cache
 
 from stackemu.emu.batches import Reason
-from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, deeper_contexts
@@ -174,7 +173,7 @@ class Bench:
 
     def _batch(self, parent: Context, seed: int, executions: int, seconds: float) -> int:
         """Run changed inputs natively and look at those that showed more; returns the number of runs."""
-        machine, budget = self._machine, self._settings.budget
+        machine, budget = self._measurer.machine, self._settings.budget
         try:
             self._measurer.states.enter(parent.before, (parent.way,))
         except BrokenSequenceError:
@@ -265,7 +264,7 @@ class Bench:
         except BrokenSequenceError:
             return None
         return written_out(
-            self._machine,
+            self._measurer.machine,
             context.caller,
             context.source,
             context.way,
@@ -314,12 +313,6 @@ class Bench:
             if runs.best is not None:
                 shown = Figures(runs.own, runs.best.depth, runs.best.outcome is Outcome.RETURNED)
                 self._floors[address] = _higher(self._floors.get(address), shown)
-
-    @property
-    def _machine(self) -> FuzzMachine:
-        machine = self._measurer.machine
-        assert isinstance(machine, FuzzMachine)  # noqa: S101 -- campaigns don't run in single-step mode
-        return machine
 
 
 def _higher(known: Figures | None, other: Figures) -> Figures:

@@ -13,7 +13,7 @@ from stackemu.emu.inputs import PAGE
 from stackemu.emu.memory import STACK_BASE
 from stackemu.emu.tape import REGISTERS, Segment, Tape
 from stackemu.harness.native.errors import NativeError
-from stackemu.harness.native.process import ADDRESS_LIMIT, NativeProcess
+from stackemu.harness.native.process import ADDRESS_LIMIT, DEFAULT_GATE, NativeProcess
 from stackemu.harness.native.registers import Registers
 from stackemu.harness.native.stepping import Run
 from stackemu.harness.native.stops import SI_KERNEL, Signal
@@ -79,7 +79,7 @@ class _Repetition:
 
     def run(self) -> Comparison:
         result, why = Result.AGREES, None
-        with NativeProcess() as process:
+        with NativeProcess(gate_address=_free_page(self._tape.memory)) as process:
             _map(process, self._tape.memory)
             process.set_fs_base(self._tape.fs_base)
             process.confine()
@@ -148,6 +148,11 @@ def _places(segment: Segment) -> list[Place]:
     begun = [(segment.address, segment.registers[REGISTERS.index("ESP")])]
     begun += zip(steps[::2], steps[1::2], strict=True)
     return [place for place, _ in itertools.groupby([*begun, segment.end])]
+
+
+def _free_page(memory: Mapping[int, bytes]) -> int:
+    """Return the address of a page that a run does not use: drivers may well look at the one that is usual."""
+    return next(page for page in itertools.count(DEFAULT_GATE, -PAGE) if page not in memory)
 
 
 def _map(process: NativeProcess, memory: Mapping[int, bytes]) -> None:
