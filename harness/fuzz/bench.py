@@ -13,7 +13,7 @@ from stackemu.emu.batches import Reason
 from stackemu.emu.inputs import Input
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, deeper_contexts
-from stackemu.harness.fuzz.dictionary import tokens_of
+from stackemu.harness.fuzz.dictionary import tokens, tokens_of
 from stackemu.harness.fuzz.guidance import Guidance, News
 from stackemu.harness.fuzz.minimise import minimised, written_out
 from stackemu.harness.fuzz.package import MissingPackageError, Package, open_package
@@ -31,6 +31,7 @@ from stackemu.harness.fuzz.share import (
     Solve,
     Survey,
 )
+from stackemu.harness.havoc import Havoc
 from stackemu.harness.measure import Measurer
 from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.search import Search
@@ -39,6 +40,8 @@ from stackemu.harness.states import BrokenSequenceError
 
 MAX_DRIVERS = 2
 """Machines that a worker keeps, for it may be given shares of several campaigns."""
+MAX_STRINGS = 64
+"""Strings of the image that are tried in every function."""
 MAX_SEARCHES = 64
 """Surveys that a worker can go on with."""
 SLICE = 0.25
@@ -76,6 +79,8 @@ class Bench:
         self._found: list[Found] = []
         self._deeper: dict[int, FunctionRuns] = {}
         self._until = 0.0
+        self._strings = tokens(driver)[:MAX_STRINGS]
+        self._dictionary: dict[int, tuple[bytes, ...]] = {}
         self._searches: dict[Task, Search] = {}
         """Surveys that may be gone on with, the latest last."""
         self._looked_at: set[Context] = set()
@@ -173,27 +178,31 @@ class Bench:
 
     def _batch(self, parent: Context, seed: int, executions: int, seconds: float) -> int:
         """Run changed inputs natively and look at those that showed more; returns the number of runs."""
-        machine, budget = self._measurer.machine, self._settings.budget
         try:
             self._measurer.states.enter(parent.before, (parent.way,))
         except BrokenSequenceError:
             return 0
-        slots = machine.learn(parent.caller, parent.source, parent.way, alignment=parent.alignment, budget=budget)
-        batch = machine.batch(
+        havoc = Havoc(
+            self._measurer.machine,
             parent.caller,
-            parent.source,
             parent.way,
-            slots,
-            dictionary=tokens_of(self._model, self._base + parent.caller),
-            alignment=parent.alignment,
-            budget=budget,
-            seed=seed,
-            executions=max(executions, 1),
-            deadline=time.monotonic() + seconds,
+            parent.alignment,
+            budget=self._settings.budget,
+            dictionary=self._tokens(self._base + parent.caller),
+        )
+        batch = havoc.batch(
+            parent.source, executions=max(executions, 1), seed=seed, deadline=time.monotonic() + seconds
         )
         for find in batch.finds:
             self._look(replace(parent, source=find.source), is_edge=bool(find.reasons & Reason.EDGE))
         return batch.executions
+
+    def _tokens(self, address: int) -> tuple[bytes, ...]:
+        """Return the words of a function, then strings of the whole image; worked out when first asked for."""
+        known = self._dictionary.get(address)
+        if known is None:
+            known = self._dictionary[address] = (*tokens_of(self._model, address), *self._strings)
+        return known
 
     def _rearrange(self, parent: Context, steps: Sequence[Step], share: Share) -> int:
         """Change the calls before a run, and look at what it does then, or at another call."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, ESP, Flow, Imm, Instruction, Mem, Operand, Reg
@@ -19,7 +18,6 @@ MAX_TOKENS = 256
 MAX_DEPTH = 2
 """Calls between a function and those whose words count as its own."""
 MAX_FUNCTIONS = 64
-_REMEMBERED = 1024
 _COMPARING = frozenset({"cmp", "sub", "xor", "test", "and"})
 _LEAST = 4
 """Characters of the shortest string worth having."""
@@ -34,7 +32,6 @@ _MAX_CASES = 64
 """Entries of a jump table whose numbers are words."""
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def tokens_of(model: CodeModel, address: int) -> tuple[bytes, ...]:
     """Return the words of the function at an address and of those that it calls directly, its own first.
 
