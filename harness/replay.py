@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackemu.emu.errors import InputError
-from stackemu.emu.kernel.roots import Root
 from stackemu.emu.observation import Observation
 from stackemu.emu.tape import Tape
 from stackemu.harness.measure import Measurer
@@ -20,9 +18,6 @@ from stackemu.harness.witness import Witness, context_of
 
 if TYPE_CHECKING:
     from stackemu.harness.native.comparison import Comparison
-
-_MISFITS = (LookupError, ValueError, ArithmeticError, struct.error)
-"""What comes of too few numbers in a role's registration, too many, or others than its arguments are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +54,7 @@ class Replayer:
             InputError: the run's role was registered in a way that no driver registers it.
             BrokenSequenceError: the kernel would not come to the run's own call.
         """
-        context = context_of(witness, self._driver.image.base)
-        try:
-            observation = self._measurer.repeat(witness.rva, context)
-        except _MISFITS as error:
-            # Roles that runs register are not known beforehand, so what a file says of one is only found out here.
-            # What bringing the driver up registered is right: that is a mistake of another kind.
-            if not isinstance(context.way, Root) or context.way in self._measurer.bring_up.roots:
-                raise
-            raise InputError(
-                f"witness of {witness.function}",
-                f"{context.way.role} cannot be called as {context.way.kind!r} with what it says of its registration",
-                "measure the function anew",
-            ) from error
+        observation = self._measurer.repeat(witness.rva, context_of(witness, self._driver.image.base))
         return Replay(witness, observation, self._measurer.chain(observation))
 
     def tape(self, witness: Witness) -> Tape:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from stackemu.emu.batches import Reason
+from stackemu.emu.errors import InputError
 from stackemu.emu.inputs import Input
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit, deeper_contexts
@@ -98,7 +99,7 @@ class Bench:
             case GoOn(task, known):
                 return self._go_on(task, known, share)
             case Repeat(contexts):
-                executions = sum(self._look(context, is_wanted=True) for context in contexts)
+                return self._repeat(contexts)
             case Mutate(parent):
                 executions = self._mutate(parent, share)
             case Solve(parent):
@@ -120,6 +121,16 @@ class Bench:
         )
 
     # -- kinds of work --
+
+    def _repeat(self, contexts: Sequence[Context]) -> Harvest:
+        """Make runs that others found; files may say anything of them."""
+        executions, refused = 0, []
+        for context in contexts:
+            try:
+                executions += self._look(context, is_wanted=True)
+            except InputError as error:
+                refused.append(str(error))
+        return replace(self._harvest(executions), refused=tuple(refused))
 
     def _survey(self, task: Task) -> Harvest:
         if task.contexts:

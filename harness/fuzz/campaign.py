@@ -278,6 +278,7 @@ class Campaign:
                 self._schedule.lose(share.work)
             else:
                 self._bring_up = self._bring_up or harvest.bring_up
+                self._lost += harvest.refused
                 self._schedule.note(share.work, self.ledger.take(harvest))
                 if harvest.is_cut_off:
                     self._put_back(share.work, harvest)

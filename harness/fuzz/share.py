@@ -111,6 +111,8 @@ class Harvest:
     """Functions that went deeper than `floors` said, in the runs that show it."""
     surveyed: FunctionRuns | None = None
     minimised: Context | None = None
+    refused: tuple[str, ...] = ()
+    """Why known runs could not be made again."""
     is_cut_off: bool = False
     """Whether there was more to try when the share's time was up."""
     bring_up: BringUp | None = None

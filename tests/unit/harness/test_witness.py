@@ -130,5 +130,5 @@ def test_a_registration_that_no_driver_makes_is_refused(
 ) -> None:
     way = Root(driver.image.base + F, "IRP_MJ_READ", kind, registration)
     known = _witness(driver, Context(F, way, 0, CHANGED))
-    with pytest.raises(InputError, match="IRP_MJ_READ cannot be called"):
+    with pytest.raises(InputError, match="a run as IRP_MJ_READ: cannot be made"):
         Replayer(driver, seed=0, budget=1000, initialise=False).replay(known)
