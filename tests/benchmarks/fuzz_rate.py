@@ -1,6 +1,6 @@
 """How many executions a second fuzzing makes on one core: a function of 150 instructions, resets included.
 
-    python tests/benchmarks/fuzz_rate.py [--seconds N]
+    python tests/benchmarks/fuzz_rate.py [--rounds N]
 
 Prints executions a second of batches (memory put back, slots mutated, registers loaded, stack measured, the result
 judged) and of a C loop that only calls uc_emu_start on the same function without hooks; then `ratio N.NN`, the first
