@@ -13,7 +13,7 @@ from stackemu.emu.code.model import CodeModel
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments, Machine, Recording
+from stackemu.emu.machine import Arguments, Recording
 from stackemu.emu.observation import Observation
 from stackemu.harness.explore import Attempt, Explorer
 from stackemu.harness.fuzz.dictionary import tokens_of
@@ -67,12 +67,12 @@ class Search:
 class InputSearch:
     """Looks for inputs on one machine."""
 
-    machine: Machine
+    machine: FuzzMachine
     model: CodeModel
     explored: int
     """Inputs solved from branches, per function."""
     havoc: int
-    """Executions with inputs changed at random, per function; none on a machine without batches."""
+    """Executions with inputs changed at random, per function."""
     budget: int
     """Instructions of a run."""
     seed: int
@@ -143,13 +143,7 @@ class InputSearch:
         self, rva: int, variants: Sequence[Variant], explorer: Explorer, limit: int, patience: float
     ) -> None:
         """Go on from an exploration with inputs changed at random."""
-        machine = self.machine
-        if not self.havoc or not isinstance(machine, FuzzMachine):
-            return
-        dictionary = tokens_of(self.model, self.model.image.base + rva)
-        havocs = [
-            Havoc(machine, rva, way, alignment, budget=self.budget, dictionary=dictionary)
-            for way, alignment in variants
-        ]
-        with machine.knowing_nothing():  # so that it makes no difference what was measured before
+        words = tokens_of(self.model, self.model.image.base + rva)
+        havocs = [Havoc(self.machine, rva, *variant, budget=self.budget, dictionary=words) for variant in variants]
+        with self.machine.knowing_nothing():  # so that it makes no difference what was measured before
             take_turns(explorer, havocs, executions=self.havoc, limit=limit, patience=patience, seed=self.seed)
