@@ -96,8 +96,8 @@ class Corpus:
         except OSError as error:
             raise InputError(str(directory), f"cannot be used: {error.strerror or error}") from error
         corpus = cls(directory, driver.image.base, held)
-        corpus._sweep()
-        corpus._look_around()
+        _sweep(directory)
+        corpus._look_around(directory)
         return corpus
 
     def __enter__(self) -> Self:
@@ -216,33 +216,32 @@ class Corpus:
 
     def _read(self, kind: str) -> Iterator[Witness]:
         """Yield the witnesses of one kind; what is none is moved aside."""
-        for path in _files(self._directory / kind) if self._directory is not None else ():
+        if self._directory is None:
+            return
+        for path in _files(self._directory / kind):
             try:
                 yield load_witness(path)
             except InputError as error:
-                self._set_aside(path, str(error))
+                self._set_aside(self._directory / _BROKEN, path, str(error))
 
-    def _set_aside(self, path: Path, why: str) -> None:
-        assert self._directory is not None  # noqa: S101 -- only files are read
-        place = self._directory / _BROKEN
+    def _set_aside(self, place: Path, path: Path, why: str) -> None:
         with suppress(OSError):
             place.mkdir(exist_ok=True)
             path.replace(place / f"{path.parent.name}-{path.name}")
         self.warnings.append(f"{why}; it was moved to {place}")
 
-    def _sweep(self) -> None:
-        """Remove what processes that were killed left half written."""
-        assert self._directory is not None  # noqa: S101 -- only directories are opened
-        for kind in (".", _INPUTS, _WITNESSES, _CRASHES):
-            for path in (self._directory / kind).glob(f"{_TEMPORARY}*"):
-                path.unlink(missing_ok=True)
-
-    def _look_around(self) -> None:
+    def _look_around(self, directory: Path) -> None:
         """Learn what is kept."""
-        assert self._directory is not None  # noqa: S101 -- only directories are opened
-        self._inputs = {path.stem for path in _files(self._directory / _INPUTS)}
+        self._inputs = {path.stem for path in _files(directory / _INPUTS)}
         for witness in self.witnesses():
             self._best[file_name(witness)] = _rank(witness, self._base)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what processes that were killed left half written."""
+    for kind in (".", _INPUTS, _WITNESSES, _CRASHES):
+        for path in (directory / kind).glob(f"{_TEMPORARY}*"):
+            path.unlink(missing_ok=True)
 
 
 def identity(witness: Witness) -> str:

@@ -6,25 +6,12 @@ import io
 from dataclasses import replace
 
 import pytest
+from made_campaign import PROGRESS
 from rich.console import Console
 
 from stackemu.harness.fuzz.live import LiveView, picture
-from stackemu.harness.fuzz.progress import Crash, Progress, Standing
+from stackemu.harness.fuzz.progress import Crash, Standing
 
-PROGRESS = Progress(
-    executions=1000,
-    rate=50.0,
-    seconds=20.0,
-    blocks_seen=30,
-    blocks=40,
-    blocks_new=30,
-    deepest=1229,
-    deepest_function="Deep",
-    corpus=7,
-    crashes=1,
-    last_find=3.0,
-    workers=2,
-)
 HOSTILE = "Wide\x1b[31m" + "x" * 300
 
 

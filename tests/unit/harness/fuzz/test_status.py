@@ -10,31 +10,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from made_campaign import PROGRESS
 
 from stackemu.harness import output
-from stackemu.harness.fuzz.progress import Progress
 from stackemu.harness.fuzz.status import duration, news, status_line
-
-PROGRESS = Progress(
-    executions=123456,
-    rate=5432.1,
-    seconds=127.9,
-    blocks_seen=700,
-    blocks=739,
-    blocks_new=12,
-    deepest=416,
-    deepest_function="PtPreOperation",
-    corpus=88,
-    crashes=3,
-    last_find=4.2,
-    workers=2,
-)
 
 
 def test_the_line() -> None:
     assert status_line(PROGRESS) == (
-        "#123456 cov: 700/739 (+12) deep: 416 bytes (PtPreOperation) corp: 88 exec/s: 5432 "
-        "lastfind: 4s crash: 3 uptime: 2m07s"
+        "#1000 cov: 30/40 (+30) deep: 1229 bytes (Read) corp: 7 exec/s: 50 lastfind: 3s crash: 1 uptime: 20s"
     )
 
 

@@ -7,25 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_campaign import PROGRESS
 
-from stackemu.harness.fuzz.progress import Crash, Progress, Standing
+from stackemu.harness.fuzz.progress import Crash, Standing
 from stackemu.harness.report.fuzz import render, to_json
 from stackemu.harness.report.page import Page
 
-PROGRESS = Progress(
-    executions=1000,
-    rate=50.0,
-    seconds=20.0,
-    blocks_seen=30,
-    blocks=40,
-    blocks_new=30,
-    deepest=1229,
-    deepest_function="Read",
-    corpus=7,
-    crashes=1,
-    last_find=3.0,
-    workers=0,
-)
 READ = Standing(
     function="Read",
     rva=0x1000,
