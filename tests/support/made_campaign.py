@@ -16,5 +16,5 @@ PROGRESS = Progress(
     corpus=7,
     crashes=1,
     last_find=3.0,
-    workers=0,
+    workers=2,
 )

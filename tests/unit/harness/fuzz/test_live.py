@@ -113,5 +113,5 @@ def test_where_there_is_no_terminal_it_is_a_status_line(capsys: pytest.CaptureFi
         view.show(PROGRESS, [_standing("Deep", 1229)], [])
     assert stream.getvalue() == ""
     assert capsys.readouterr().err == (
-        "#1000 cov: 30/40 (+30) deep: 1229 bytes (Deep) corp: 7 exec/s: 50 lastfind: 3s crash: 1 uptime: 20s\n"
+        "#1000 cov: 30/40 (+30) deep: 1229 bytes (Read) corp: 7 exec/s: 50 lastfind: 3s crash: 1 uptime: 20s\n"
     )
