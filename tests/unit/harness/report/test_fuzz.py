@@ -107,7 +107,7 @@ def test_json_has_integers_only() -> None:
         "corpus": 7,
         "crashes": 1,
         "last_find": 3,
-        "workers": 0,
+        "workers": 2,
     }
     assert json.loads(to_json([], [], replace(PROGRESS, last_find=None)))["progress"]["last_find"] is None
 
