@@ -59,7 +59,7 @@ def argument_slots(
 ) -> list[Slot]:
     """Return slots for arguments on the stack that were read; `esp` points at the return address, below `words`.
 
-    `types` are those of `machine.Arguments`.
+    `types` are those of `calls.Arguments`.
     """
     first = esp + 4
     read = {

@@ -12,11 +12,12 @@ from unicorn import x86_const
 
 from stackemu.emu import probe as native
 from stackemu.emu.batches import Find, Reason
+from stackemu.emu.calls import Prepared
 from stackemu.emu.engine import Mode, context_pointer, raise_from_hook
 from stackemu.emu.execution import Stop
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import PAGE, Input
-from stackemu.emu.machine import Machine, Prepared
+from stackemu.emu.machine import Machine
 from stackemu.emu.memory import MAX_TOUCHED_PAGES, STACK_BASE, STACK_SIZE, STACK_TOP
 from stackemu.emu.observation import Outcome
 from stackemu.emu.slots import Slot, with_values

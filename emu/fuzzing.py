@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stackemu.emu.batches import Batch, Find, Known, Reason
+from stackemu.emu.calls import DEFAULT_BUDGET, GENERAL, STACK_WORDS, Arguments, Prepared
 from stackemu.emu.dependencies import argument_slots, asked_slots, listening, memory_slots
 from stackemu.emu.engine import logged_reads
 from stackemu.emu.executions import ExecutionMachine, Parent
@@ -16,7 +17,6 @@ from stackemu.emu.inputs import ARENA_BASE, PAGE, Input, Place, pointer
 from stackemu.emu.kernel.call import BadAddress
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
-from stackemu.emu.machine import DEFAULT_BUDGET, GENERAL, STACK_WORDS, Arguments, Prepared
 from stackemu.emu.memory import NULL_END
 from stackemu.emu.slots import MAX_SLOT_SIZE, Slot, with_values
 

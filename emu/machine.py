@@ -6,11 +6,20 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from unicorn import x86_const
 
-from stackemu.emu.code.origin_tracer import KernelEvent
+from stackemu.emu.calls import (
+    ANYTHING,
+    DEFAULT_BUDGET,
+    GENERAL,
+    STACK_WORDS,
+    Arguments,
+    Prepared,
+    Recording,
+    Snapshot,
+)
 from stackemu.emu.engine import (
     EngineMemory,
     ExecutorMemory,
@@ -35,15 +44,13 @@ from stackemu.emu.kernel.state import KernelState
 from stackemu.emu.kernel.stubs import DISPATCH_STUB, StubTable
 from stackemu.emu.kernel.variables import kernel_regions
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS, KernelHost
-from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace, MemorySnapshot
+from stackemu.emu.memory import KMDF_TABLE, STACK_BASE, STACK_SIZE, STACK_TOP, AddressSpace
 from stackemu.emu.observation import Mark, Observation, Outcome, Share
 from stackemu.emu.processor import KPCR_ADDRESS, Processor
 from stackemu.emu.security_cookie import initial_cookie
 from stackemu.emu.symbols.structure import Structure
 from stackemu.emu.tape import Tape, TapeRecorder
 
-DEFAULT_BUDGET = 200_000
-"""Instructions a run may take before it is given up."""
 MAX_TAPED = 400_000
 """Instructions of a taped run that are kept."""
 _STEP_SIZE = 36
@@ -61,57 +68,8 @@ _SAVED = (
     ("ESI", x86_const.UC_X86_REG_ESI),
     ("EDI", x86_const.UC_X86_REG_EDI),
 )
-GENERAL = tuple(
-    getattr(x86_const, f"UC_X86_REG_{name}") for name in ("EAX", "ECX", "EDX", "EBX", "EBP", "ESI", "EDI")
-)
-"""Unicorn's numbers of registers, in the order in which inputs number them."""
-STACK_WORDS = 12
-"""Words on the stack that a function finds at least above its return address."""
 _ESP = x86_const.UC_X86_REG_ESP
 _ECX, _EDX = x86_const.UC_X86_REG_ECX, x86_const.UC_X86_REG_EDX
-
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """How to call a function: words pushed for it, and ECX and EDX; None for what the input decides."""
-
-    stack: tuple[bool | str | None, ...] = (None,) * STACK_WORDS
-    """For each word on the stack its C type, or whether it is a pointer; None where that is not known."""
-    ecx: bool | str | None = None
-    edx: bool | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A run followed instruction by instruction."""
-
-    observation: Observation
-    steps: Sequence[tuple[int, Sequence[int]]]
-    """Address of each instruction, and EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI before it."""
-    events: Sequence[KernelEvent]
-    read: Callable[[int, int], int]
-    """Returns what memory holds after the run, as an unsigned number: (address, size in bytes)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A function that is ready to run: the address of its entry, ESP there, what it is given."""
-
-    entry: int
-    esp: int
-    words: Words
-    saved: tuple[int, ...]
-    """The values of callee-saved registers."""
-    failure: str | None
-    """Why it cannot be given its arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What runs start from: memory, and the emulated kernel's own state."""
-
-    memory: MemorySnapshot
-    kernel: bytes
 
 
 class Machine:
@@ -177,7 +135,7 @@ class Machine:
         self,
         rva: int,
         source: Input,
-        arguments: Arguments | Root = Arguments(),
+        arguments: Arguments | Root = ANYTHING,
         *,
         alignment: int = 0,
         budget: int = DEFAULT_BUDGET,
@@ -231,7 +189,7 @@ class Machine:
         self,
         rva: int,
         source: Input,
-        arguments: Arguments | Root = Arguments(),
+        arguments: Arguments | Root = ANYTHING,
         *,
         alignment: int = 0,
         budget: int = DEFAULT_BUDGET,
@@ -251,7 +209,7 @@ class Machine:
         self,
         rva: int,
         source: Input,
-        arguments: Arguments | Root = Arguments(),
+        arguments: Arguments | Root = ANYTHING,
         *,
         alignment: int = 0,
         budget: int = DEFAULT_BUDGET,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from stackemu.emu.calls import Recording
 from stackemu.emu.code.instruction import EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, REGISTER_NAMES
 from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_tracer import Decision, KernelEvent
 from stackemu.emu.inputs import Override, Place
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
-from stackemu.emu.machine import Recording
 
 MAX_DRAWS = 4
 """Numbers drawn last that are changed to change what a kernel function does."""

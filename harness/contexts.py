@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Mark, Outcome
 from stackemu.harness.explore import Attempt
 

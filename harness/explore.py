@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stackemu.emu.calls import Recording
 from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import ESP, Flow
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.origin_state import OriginState
 from stackemu.emu.code.origin_tracer import Decision, OriginTracer
 from stackemu.emu.inputs import Input, Override, Place
-from stackemu.emu.machine import Recording
 from stackemu.emu.observation import Observation
 from stackemu.emu.processor import KPCR_ADDRESS
 from stackemu.harness.changes import changes_for, in_words

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.fuzzing import Batch, FuzzMachine
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments
 from stackemu.emu.slots import Slot
 
 MAX_REMEMBERED = 256

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.code.instruction import REGISTER_NAMES
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.engine import Mode
@@ -14,7 +15,7 @@ from stackemu.emu.forced_branches import ForcedBranch
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input, default_inputs
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments, Machine
+from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Prototype
 from stackemu.emu.tape import Tape

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from stackemu.emu.calls import DEFAULT_BUDGET, Arguments
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import DEFAULT_BUDGET, Arguments
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.contexts import RUNAWAY, Context, Figures, Step, Visit

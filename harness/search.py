@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from stackemu.emu.calls import Arguments, Recording
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments, Recording
 from stackemu.emu.observation import Observation
 from stackemu.harness.explore import Attempt, Explorer
 from stackemu.harness.fuzz.dictionary import tokens_of

@@ -10,12 +10,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from stackemu.emu.calls import Arguments, Snapshot
 from stackemu.emu.errors import CheckFailedError
 from stackemu.emu.image import Image
 from stackemu.emu.inputs import Input, Override, Place
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.kernel.state import POOL_BASE, POOL_SIZE
-from stackemu.emu.machine import Arguments, Machine, Snapshot
+from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation, Outcome
 from stackemu.harness.bring_up import BUDGET, entry_root
 from stackemu.harness.contexts import MAX_STEPS, Step

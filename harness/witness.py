@@ -9,11 +9,11 @@ from typing import Annotated
 
 import msgspec
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.errors import InputError
 from stackemu.emu.input_codec import decode, encode
 from stackemu.emu.inputs import Input
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Observation
 from stackemu.emu.symbols.function import Function
 from stackemu.harness.contexts import MAX_STEPS, Context, Step

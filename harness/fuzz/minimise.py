@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import PAGE, Input, Override, Place, Style
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.kernel_host import MAX_ARGUMENT_WORDS
-from stackemu.emu.machine import Arguments
 from stackemu.emu.slots import Slot, with_values
 from stackemu.harness.contexts import Context
 from stackemu.harness.witness import input_size

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from unicorn import x86_const
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.engine import engine_pointer, open_engine, start_address
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.image import DEFAULT_BASE, Image, Section
 from stackemu.emu.inputs import Input, Place, Style
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Outcome
 from stackemu.emu.probe import bare_loop
 

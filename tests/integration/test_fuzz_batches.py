@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 from stackemu.emu.batches import Find
+from stackemu.emu.calls import Arguments
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments, Machine
+from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Outcome
 from stackemu.harness.bring_up import bring_up
 from stackemu.harness.measure import arguments_of

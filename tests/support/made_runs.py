@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Mark, Observation, Outcome, Share
 from stackemu.harness.contexts import Context
 

@@ -13,10 +13,11 @@ from types import FrameType
 
 import pytest
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.fuzzing import Batch, Find, FuzzMachine, Reason
 from stackemu.emu.image import Image, Import, Section
 from stackemu.emu.inputs import Input, Override, Place, Style
-from stackemu.emu.machine import Arguments, Machine
+from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Outcome
 from stackemu.emu.slots import Kind, Slot
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.engine import Mode
 from stackemu.emu.image import Image, Import, Section
 from stackemu.emu.inputs import Input, Override, Place, Style
-from stackemu.emu.machine import Arguments, Machine
+from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation, Outcome
 
 BASE = 0xA5DE0000

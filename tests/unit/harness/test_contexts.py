@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.inputs import Input, Style
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Mark, Observation, Outcome
 from stackemu.harness.contexts import Figures, Visit, deeper_contexts, visits_of
 from stackemu.harness.explore import Attempt

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stackemu.emu.calls import DEFAULT_BUDGET, Arguments
 from stackemu.emu.fuzzing import FuzzMachine
 from stackemu.emu.inputs import Input, Style
-from stackemu.emu.machine import DEFAULT_BUDGET, Arguments
 from stackemu.emu.slots import Slot
 from stackemu.harness.havoc import Havoc
 from stackemu.harness.measure import Measurer

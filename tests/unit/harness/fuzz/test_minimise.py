@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from made_runs import BASE, context
 
+from stackemu.emu.calls import Arguments
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.kernel.roots import Root
-from stackemu.emu.machine import Arguments
 from stackemu.emu.observation import Observation
 from stackemu.emu.slots import Slot
 from stackemu.harness.contexts import Context, Step
