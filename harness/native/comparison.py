@@ -84,8 +84,10 @@ class _Repetition:
             process.set_fs_base(self._tape.fs_base)
             process.confine()
             try:
-                for segment in self._tape.segments:
+                for segment, following in itertools.pairwise((*self._tape.segments, None)):
+                    assert segment is not None  # only what follows the last one is
                     self._repeat(process, segment)
+                    self._repeat_iterations(process, segment, following)
                 self._check_depth()
             except _Halted as halted:
                 result, why = halted.result, halted.why
@@ -103,6 +105,19 @@ class _Repetition:
             run = process.run_steps(len(expected) - found, collapse=True)
             self._check(run, expected[found:], process)
             found += len(run.eip)
+
+    def _repeat_iterations(self, process: NativeProcess, segment: Segment, following: Segment | None) -> None:
+        """Repeat the iterations of a string instruction in whose midst the emulator stopped and then went on.
+
+        It stops there to learn the instruction, which is a block of its own once it repeats.
+        """
+        if following is None or following.address != segment.end[0] or following.writes:
+            return
+        iterations = _iterations_at_end(segment)
+        if iterations:
+            run = process.run_steps(iterations)
+            if isinstance(run.ended, Signal):
+                raise self._refused(run.ended, process)
 
     def _check(self, run: Run, expected: Sequence[Place], process: NativeProcess) -> None:
         for place, wanted in zip(zip(run.eip, run.esp, strict=True), expected, strict=False):
@@ -148,6 +163,12 @@ def _places(segment: Segment) -> list[Place]:
     begun = [(segment.address, segment.registers[REGISTERS.index("ESP")])]
     begun += zip(steps[::2], steps[1::2], strict=True)
     return [place for place, _ in itertools.groupby([*begun, segment.end])]
+
+
+def _iterations_at_end(segment: Segment) -> int:
+    """Return how often an instruction that left EIP and ESP as they were was begun last."""
+    places = zip(segment.steps[-2::-2], segment.steps[-1::-2], strict=True)
+    return sum(1 for _ in itertools.takewhile(lambda place: place == segment.end, places))
 
 
 def _free_page(memory: Mapping[int, bytes]) -> int:

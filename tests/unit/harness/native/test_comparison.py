@@ -20,8 +20,11 @@ EIPS = (0, 1, 6, 8, 9)
 ESPS = (ESP, ESP - 4, ESP - 4, ESP - 4, ESP)
 
 
+def steps_of(eips: tuple[int, ...], esps: tuple[int, ...]) -> array[int]:
+    return array("I", [word for eip, esp in zip(eips, esps, strict=True) for word in (CODE + eip, esp)])
+
+
 def tape(code: bytes = PROGRAM, eips: tuple[int, ...] = EIPS, esps: tuple[int, ...] = ESPS, depth: int = 4) -> Tape:
-    words = [word for eip, esp in zip(eips, esps, strict=True) for word in (CODE + eip, esp)]
     stack = bytearray(0x1000)
     stack[0x800:0x804] = RETURN.to_bytes(4, "little")
     # EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI
@@ -29,7 +32,7 @@ def tape(code: bytes = PROGRAM, eips: tuple[int, ...] = EIPS, esps: tuple[int, .
     return Tape(
         observation=Observation(Outcome.RETURNED, None, depth, depth, (), 5, (), 0, (), (), exact=True),
         memory={CODE: code.ljust(0x1000, b"\xcc"), STACK: bytes(stack)},
-        segments=[Segment((), registers, CODE, 0x202, array("I", words), (RETURN, ESP + 4))],
+        segments=[Segment((), registers, CODE, 0x202, steps_of(eips, esps), (RETURN, ESP + 4))],
         entry_esp=ESP,
         fs_base=0xFFDFF000,
         is_whole=True,
@@ -50,6 +53,23 @@ def test_a_true_tape_agrees() -> None:
 def test_a_repeated_string_instruction_counts_once_however_the_emulator_counts() -> None:
     eips, esps = (0, 1, 6, 6, 6, 8, 9), (ESP, *(ESP - 4,) * 5, ESP)
     assert compare(tape(eips=eips, esps=esps)).result is Result.AGREES
+
+
+def test_a_string_instruction_that_the_emulator_stopped_in_has_all_its_iterations() -> None:
+    # push eax; mov ecx, 2; rep stosb; pop eax; cmp byte [STACK], 1; jne past the return; ret
+    program = bytes.fromhex("50 b9 02 00 00 00 f3 aa 58 80 3d 00 20 a1 f8 01 75 01 c3 cc")
+    whole = tape(program)
+    first, last = (ESP, ESP - 4, ESP - 4), (ESP - 4, ESP - 4, ESP - 4, ESP, ESP)
+    registers = (1, 2, 0, 0, ESP, 0, 0, STACK)
+    later = (1, 1, 0, 0, ESP - 4, 0, 0, STACK + 1)
+    cut = [
+        Segment((), registers, CODE, 0x202, steps_of((0, 1, 6), first), (CODE + 6, ESP - 4)),
+        Segment((), later, CODE + 6, 0x202, steps_of((6, 6, 8, 9, 16), last), (CODE + 18, ESP)),
+    ]
+    assert compare(replace(whole, segments=cut)).result is Result.AGREES
+    # Without the first iteration the comparison in the code takes the other way.
+    skipped = [replace(cut[0], steps=steps_of((0, 1), first[:2])), cut[1]]
+    assert compare(replace(whole, segments=skipped)).result is Result.DIFFERS
 
 
 def test_a_stack_pointer_that_is_wrong_is_found() -> None:
