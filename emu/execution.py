@@ -213,8 +213,10 @@ class Execution:
         return self._space.read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
-        """Change emulated memory; raises BadAddress where nothing may be mapped."""
+        """Change emulated memory; raises BadAddress where nothing may be mapped, or written."""
         self.ensure(address, len(data))
+        if self._space.is_fixed(address, len(data)):
+            raise BadAddress(address)
         self._space.write(address, data)
         if self.tape is not None:
             self.tape.wrote(address, data)

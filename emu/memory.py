@@ -69,6 +69,8 @@ class AddressSpace:
         """Pages that came into being before the last `keep`, with their content."""
         self._writable: list[tuple[int, int, bool]] = []
         """(address, size, holds code) of the image's pages, and of the kernel's data, that runs may change."""
+        self._fixed: set[int] = set()
+        """Pages that nobody may change, so that resets leave them alone."""
         self._map_image(image)
         self._initial: list[bytes] = []
         self.keep()
@@ -78,6 +80,7 @@ class AddressSpace:
         """Whether the present run has used the expansion stack."""
         size = _pages(stubs * STUB_SIZE) * PAGE
         memory.map(STUB_BASE, size, _RX, holds_code=True)
+        self._fixed.update(range(STUB_BASE, STUB_BASE + size, PAGE))
         engine.mem_write(STUB_BASE, _HLT * size)
 
     def _map_image(self, image: Image) -> None:
@@ -95,6 +98,8 @@ class AddressSpace:
             self._memory.map(address, count * PAGE, protection, holds_code=bool(protection & _X))
             if protection & _W:
                 self._writable.append((address, count * PAGE, bool(protection & _X)))
+            else:
+                self._fixed.update(range(address, address + count * PAGE, PAGE))
             page += count
         engine.mem_write(image.base, image.headers)
         for section in image.sections:
@@ -122,6 +127,7 @@ class AddressSpace:
         """Map a read-only table of words at a page's start."""
         data = struct.pack(f"<{len(words)}I", *words)
         self._memory.map(address, _pages(len(data)) * PAGE, unicorn.UC_PROT_READ)
+        self._fixed.update(range(address, address + len(data), PAGE))
         self._engine.mem_write(address, data)
 
     def touch(self, address: int, source: Input) -> bool:
@@ -148,6 +154,10 @@ class AddressSpace:
         if page in self._touched or page in self._kept:
             return True
         return self._memory.is_mapped(address)
+
+    def is_fixed(self, address: int, size: int) -> bool:
+        """Return whether a range touches what nobody may write: the image's constants and the emulated kernel's."""
+        return not self._fixed.isdisjoint(range(address & -PAGE, address + size, PAGE))
 
     @property
     def touched(self) -> Collection[int]:

@@ -84,8 +84,8 @@ class _Repetition:
             process.set_fs_base(self._tape.fs_base)
             process.confine()
             try:
-                for segment, following in itertools.pairwise((*self._tape.segments, None)):
-                    assert segment is not None  # only what follows the last one is
+                segments = self._tape.segments
+                for segment, following in zip(segments, (*segments[1:], None), strict=True):
                     self._repeat(process, segment)
                     self._repeat_iterations(process, segment, following)
                 self._check_depth()

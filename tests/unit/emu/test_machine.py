@@ -16,11 +16,12 @@ from stackemu.emu.engine import Mode
 from stackemu.emu.image import Image, Import, Section
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.machine import Machine
+from stackemu.emu.memory import STUB_BASE
 from stackemu.emu.observation import Observation, Outcome
 
 BASE = 0xA5DE0000
 SLOT = 0x3000
-SLOTS = ("ExFreePoolWithTag", "DbgPrint", "IofCompleteRequest", "NobodyKnowsThis", "KeBugCheckEx")
+SLOTS = ("ExFreePoolWithTag", "DbgPrint", "IofCompleteRequest", "NobodyKnowsThis", "KeBugCheckEx", "RtlZeroMemory")
 SOURCE = Input(0, Style.ZEROS, True)
 
 
@@ -210,6 +211,19 @@ def test_runs_do_not_see_what_others_wrote(mode: Mode) -> None:
     assert [machine.call(0x1000, SOURCE).result for _ in range(2)] == [1, 1]
     machine.keep()
     assert machine.call(0x1000, SOURCE).result == 2
+
+
+@pytest.mark.parametrize("place", [STUB_BASE, BASE + 0x1800], ids=["a kernel function", "the driver's code"])
+def test_the_kernel_writes_no_more_than_the_driver_may(place: int, mode: Mode) -> None:
+    # push 16; push place; call [RtlZeroMemory]; ret
+    overwrite = f"6a10 68{place.to_bytes(4, 'little').hex()} ff151430dea5 c3"
+    machine = _machine({0x1000: overwrite, 0x1800: "c3"}, mode)
+    before = machine.call(0x1800, SOURCE)
+    observation = machine.call(0x1000, SOURCE)
+    assert (observation.outcome, observation.depth) == (Outcome.FAULTED, 12)
+    assert observation.why is not None
+    assert f"{place:#010x}" in observation.why
+    assert machine.call(0x1800, SOURCE) == before
 
 
 def test_a_snapshot_brings_back_what_runs_started_from(mode: Mode) -> None:
