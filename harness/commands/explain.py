@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stackemu.harness.commands.options import DriverPath, Patterns, Seed, SymbolsFile, Target
+from stackemu.harness.commands.options import DriverPath, Patterns, Search, Seed, SymbolsFile, Target
+from stackemu.harness.effort import Effort
 
 EPILOG = """\
 \b
@@ -16,6 +17,7 @@ def explain(
     func: Patterns = None,
     symbols: SymbolsFile = None,
     seed: Seed = 0,
+    effort: Search = Effort.NORMAL,
     target: Target = None,
 ) -> None:
     """Say what stopped a function's runs, and what the code that no run reached waits for.
@@ -29,8 +31,10 @@ def explain(
     from stackemu.harness.survey import RunSettings, explained_survey
 
     opened, selected = load(driver, symbols, func, target)
+    spending = effort.spending
+    settings = RunSettings(seed=seed, explored=spending.explored, havoc=spending.havoc)
     with output.ProgressLine("measuring") as on_progress:
-        results = explained_survey(opened, selected, RunSettings(seed=seed), on_progress)
+        results = explained_survey(opened, selected, settings, on_progress)
     model = opened.code_model()
     texts = [explanation(result, runs, model.instruction) for result, runs in results]
     output.deliver("\n".join(texts), target)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stackemu.harness.effort import Effort
+
 MAX_SEED = (1 << 32) - 1
 
 DriverPath = Annotated[
@@ -51,3 +53,4 @@ AnnotationsFile = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Where the inputs are drawn from.")
 ]
+Search = Annotated[Effort, typer.Option("--effort", help="How long to look for inputs that reach more code.")]

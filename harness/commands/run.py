@@ -13,12 +13,14 @@ from stackemu.harness.commands.options import (
     AnnotationsFile,
     DriverPath,
     Patterns,
+    Search,
     Seed,
     SymbolsFile,
     Target,
     Top,
     Verbose,
 )
+from stackemu.harness.effort import Effort
 from stackemu.harness.report.sorting import SortKey
 
 if TYPE_CHECKING:
@@ -40,20 +42,6 @@ class RunFormat(enum.StrEnum):
     JSON = "json"
     CSV = "csv"
     MARKDOWN = "markdown"
-
-
-class Effort(enum.StrEnum):
-    """How long a run looks for inputs that reach code not seen yet."""
-
-    QUICK = "quick"
-    NORMAL = "normal"
-    THOROUGH = "thorough"
-
-
-EXPLORED = {Effort.QUICK: 0, Effort.NORMAL: 200, Effort.THOROUGH: 2000}
-"""Inputs worked out from branches, per function."""
-HAVOC = {Effort.QUICK: 0, Effort.NORMAL: 8_192, Effort.THOROUGH: 131_072}
-"""Executions with inputs changed at random, per function."""
 
 
 def run(
@@ -78,7 +66,7 @@ def run(
     single_step: Annotated[
         bool, typer.Option("--single-step", help="Watch every instruction: slow, the reference.")
     ] = False,
-    effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.NORMAL,
+    effort: Search = Effort.NORMAL,
     forced: Annotated[
         bool,
         typer.Option(
@@ -112,14 +100,15 @@ def run(
     from stackemu.harness.witness import witness_files
 
     opened, selected = load(driver, symbols, func, target)
+    spending = effort.spending
     settings = RunSettings(
         seed=seed,
         jobs=jobs,
         single_step=single_step,
         initialise=not no_init,
-        explored=EXPLORED[effort],
-        havoc=HAVOC[effort],
-        forced=forced or effort is Effort.THOROUGH,
+        explored=spending.explored,
+        havoc=spending.havoc,
+        forced=forced or spending.forced,
     )
     if inputs is not None:
         settings = replace(settings, inputs=inputs)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackemu.harness.commands.options import DriverPath, Seed, SymbolsFile, Target, Top, Verbose
-from stackemu.harness.commands.run import EXPLORED, Effort
+from stackemu.harness.commands.options import DriverPath, Search, Seed, SymbolsFile, Target, Top, Verbose
+from stackemu.harness.effort import Effort
 
 if TYPE_CHECKING:
     from stackemu.harness.report.page import Page
@@ -49,7 +49,7 @@ def verify(
     run: Annotated[bool, typer.Option("--run/--no-run", help="Confirm the static figures by running.")] = True,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")] = 1,
     seed: Seed = 0,
-    effort: Annotated[Effort, typer.Option(help="How long to look for inputs that reach more code.")] = Effort.QUICK,
+    effort: Search = Effort.QUICK,
     verbose: Verbose = False,
 ) -> None:
     """Hold what another tool says of a driver's stack against the driver.
@@ -68,7 +68,8 @@ def verify(
     output.check_target(target, [against])
     opened, _ = load(driver, symbols, None, target)
     source = read_source(against)
-    settings = RunSettings(seed=seed, jobs=jobs, explored=EXPLORED[effort]) if run else None
+    spending = effort.spending
+    settings = RunSettings(seed=seed, jobs=jobs, explored=spending.explored, havoc=spending.havoc) if run else None
     with output.ProgressLine("measuring") as on_progress:
         document = verify_against(opened, source, against, settings, on_progress)
     output.deliver(_render(document, top, report_format, output.page_for(target), verbose), target)

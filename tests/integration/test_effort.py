@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,18 @@ def test_more_effort_shows_no_less(documents: dict[str, str]) -> None:
         assert less["name"] == more["name"]
         assert less["measured"]["blocks_seen"] <= more["measured"]["blocks_seen"]
         assert less["measured"]["own"] <= more["measured"]["own"]
+
+
+@pytest.mark.parametrize("effort", ["quick", "normal"])
+def test_explain_speaks_of_the_runs_that_run_makes(
+    stackemu: Stackemu, passthrough: Path, documents: dict[str, str], effort: str
+) -> None:
+    text = stackemu("explain", passthrough, "--effort", effort).stdout
+    shown = re.findall(r"^(\S+) at 0x.*?  blocks: (\d+) of (\d+) seen", text, re.MULTILINE | re.DOTALL)
+    functions = {one["name"]: one["measured"] for one in json.loads(documents[effort])["functions"]}
+    assert shown
+    for name, seen, blocks in shown:
+        assert (functions[name]["blocks_seen"], functions[name]["blocks"]) == (int(seen), int(blocks)), name
 
 
 def _named(document: str, name: str) -> dict[str, Any]:
