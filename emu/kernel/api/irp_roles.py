@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.api.choices import pick
 from stackemu.emu.kernel.api.devices import Devices, own_device
+from stackemu.emu.kernel.api.driver_queues import Callback, lock_arguments
 from stackemu.emu.kernel.api.irp_parameters import FILL, PREPARE
 from stackemu.emu.kernel.api.irp_request import Request
 from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, cancelable, current_location, irp_size, new_irp
@@ -165,16 +166,14 @@ def _cancel(context: Context, root: Root) -> Words:
 
 
 def _csq(context: Context, root: Root) -> Words:
-    """Callbacks of a cancel-safe queue: (Csq, ...), by their place in IO_CSQ."""
-    queue, place = root.context
-    if place == 16:  # CsqAcquireLock gets a pointer for the IRQL
-        return Words((queue, context.allocate(4)))
-    if place == 20:  # CsqReleaseLock is given it back
-        set_irql(context, DISPATCH_LEVEL)
-        return Words((queue, PASSIVE_LEVEL))
+    """Callbacks of a cancel-safe queue: (Csq, ...)."""
+    queue, which = root.context
+    about_lock = lock_arguments(context, queue, which)
+    if about_lock is not None:
+        return about_lock
     device = own_device(context)
     irp = make_request(context, device, pick(context, _handled(context, _STARTED), _ENTRIES_KEY)).address
-    if place == 12:  # CsqPeekNextIrp begins at the head without an IRP
+    if which == Callback.PEEK:  # begins at the head without an IRP
         return Words((queue, pick(context, (0, irp), _MODE_KEY), context.draw(0)))
     return Words((queue, irp, 0))
 

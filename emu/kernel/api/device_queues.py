@@ -1,7 +1,6 @@
-"""Queues of IRPs: device queues with StartIo, and cancel-safe queues that run on the driver's own callbacks.
+"""Device queues of IRPs, and the StartIo routine that serves them: KDEVICE_QUEUE.
 
-KDEVICE_QUEUE: wdm.h, with the pages of KeInsertDeviceQueue and IoStartPacket; IO_CSQ: csq.h and "Cancel-Safe IRP
-Queues" in the WDK.
+Source: wdm.h, with the pages of KeInsertDeviceQueue and IoStartPacket in the WDK.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stackemu.emu.kernel.api.devices import make_device_queue
-from stackemu.emu.kernel.api.irps import SL_PENDING_RETURNED, cancel_root, current_location, is_irp
+from stackemu.emu.kernel.api.irps import cancel_root
 from stackemu.emu.kernel.api.irql import DISPATCH_LEVEL, current_irql, limit_irql, set_irql
 from stackemu.emu.kernel.call import ApiCall, Context
 from stackemu.emu.kernel.layouts import layout
@@ -154,111 +153,6 @@ def _nothing(_call: ApiCall) -> None:
     """Nothing that the driver could see."""
 
 
-# -- cancel-safe queues --
-
-_CALLBACKS = (
-    "CsqInsertIrp",
-    "CsqRemoveIrp",
-    "CsqPeekNextIrp",
-    "CsqAcquireLock",
-    "CsqReleaseLock",
-    "CsqCompleteCanceledIrp",
-)
-_INSERT, _REMOVE, _PEEK, _ACQUIRE, _RELEASE, _COMPLETE_CANCELED = range(4, 28, 4)
-"""Offsets in IO_CSQ of the callbacks, in their order; its first word is its type."""
-_TYPE_CONTEXT, _TYPE_QUEUE, _TYPE_QUEUE_EX = 1, 2, 3
-_CONTEXT_IRP, _CONTEXT_QUEUE = 4, 8
-"""In IO_CSQ_IRP_CONTEXT."""
-_DRIVER_CONTEXT_3 = 12
-
-
-def _initialize_csq(kind: int) -> Callable[[ApiCall], None]:
-    def behaviour(call: ApiCall) -> None:
-        queue, *callbacks = call.arguments[:7]
-        call.put_u32(queue, kind)
-        for index, (role, callback) in enumerate(zip(_CALLBACKS, callbacks, strict=True)):
-            call.put_u32(queue + _INSERT + 4 * index, callback)
-            call.root(callback, role, "csq", queue, _INSERT + 4 * index)
-        call.put_u32(queue + _COMPLETE_CANCELED + 4, 0)
-
-    return behaviour
-
-
-def _ask(call: ApiCall, queue: int, which: int, *arguments: int) -> int:
-    return call.invoke(call.u32(queue + which), queue, *arguments)
-
-
-def _lock(call: ApiCall, queue: int) -> int:
-    """Let the driver take its lock; returns where it stored the old IRQL."""
-    place = call.allocate(4)
-    _ask(call, queue, _ACQUIRE, place)
-    return place
-
-
-def _unlock(call: ApiCall, queue: int, place: int) -> None:
-    _ask(call, queue, _RELEASE, call.u8(place))
-
-
-def _csq_insert(call: ApiCall) -> None:
-    """IoCsqInsertIrp and IoCsqInsertIrpEx, whose insert callback may refuse the IRP."""
-    queue, address, context, insert_context = call.arguments[:4]
-    is_ex = call.u32(queue) == _TYPE_QUEUE_EX
-    irp = call.view("IRP", address)
-    call.put_u32(irp.at("Tail.Overlay.DriverContext") + _DRIVER_CONTEXT_3, context or queue)
-    if context:
-        call.put_u32(context, _TYPE_CONTEXT)
-        call.put_u32(context + _CONTEXT_IRP, address)
-        call.put_u32(context + _CONTEXT_QUEUE, queue)
-    place = _lock(call, queue)
-    status = _ask(call, queue, _INSERT, address, *((insert_context,) if is_ex else ()))
-    if is_ex and status & 0x80000000:
-        _unlock(call, queue, place)
-        call.complete(status)
-        return
-    if is_irp(call, address):
-        current_location(call, irp)["Control"] |= SL_PENDING_RETURNED
-    if irp["Cancel"] & 0xFF:
-        _ask(call, queue, _REMOVE, address)
-        _unlock(call, queue, place)
-        _ask(call, queue, _COMPLETE_CANCELED, address)
-        return
-    _unlock(call, queue, place)
-
-
-def _csq_remove_next(call: ApiCall) -> None:
-    queue, peek_context = call.arguments[:2]
-    place = _lock(call, queue)
-    address = _ask(call, queue, _PEEK, 0, peek_context)
-    if address:
-        _ask(call, queue, _REMOVE, address)
-        _forget(call, address)
-    _unlock(call, queue, place)
-    call.eax = address
-
-
-def _csq_remove(call: ApiCall) -> None:
-    """IoCsqRemoveIrp returns NULL when the IRP of a context has been cancelled or removed."""
-    queue, context = call.arguments[:2]
-    address = call.u32(context + _CONTEXT_IRP)
-    if not address:
-        return
-    place = _lock(call, queue)
-    _ask(call, queue, _REMOVE, address)
-    _forget(call, address)
-    call.put_u32(context + _CONTEXT_IRP, 0)
-    _unlock(call, queue, place)
-    call.eax = address
-
-
-def _forget(call: ApiCall, address: int) -> None:
-    """Take an IRP's connection with its queue away."""
-    slot = call.view("IRP", address).at("Tail.Overlay.DriverContext") + _DRIVER_CONTEXT_3
-    context = call.u32(slot)
-    if context and call.u32(context) == _TYPE_CONTEXT:
-        call.put_u32(context + _CONTEXT_IRP, 0)
-    call.put_u32(slot, 0)
-
-
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "KeInitializeDeviceQueue": _initialize,
     "KeInsertDeviceQueue": _insert,
@@ -271,10 +165,4 @@ BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "IoStartNextPacket": _start_next(None),
     "IoStartNextPacketByKey": _start_next(2),
     "IoSetStartIoAttributes": _nothing,
-    "IoCsqInitialize": _initialize_csq(_TYPE_QUEUE),
-    "IoCsqInitializeEx": _initialize_csq(_TYPE_QUEUE_EX),
-    "IoCsqInsertIrp": _csq_insert,
-    "IoCsqInsertIrpEx": _csq_insert,
-    "IoCsqRemoveNextIrp": _csq_remove_next,
-    "IoCsqRemoveIrp": _csq_remove,
 }
