@@ -12,32 +12,12 @@ from dataclasses import dataclass
 from stackemu.emu.code.instruction import Instruction
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.image import Image
+from stackemu.emu.kernel.api.fltmgr import registration_tables
 from stackemu.emu.kernel.driver_roots import MAJOR_FUNCTION_NAMES
 from stackemu.emu.kernel.layouts import View, layout
 from stackemu.emu.kernel.roots import Root
 
-MAX_ENTRIES = 64
-"""Entries of one table: a bound for hostile images."""
 _REGISTER_FILTER = "FltRegisterFilter"
-_CONTEXT_END, _OPERATION_END = 0xFFFF, 0x80
-_CONTEXT_CALLBACKS = {
-    "ContextCleanupCallback": "flt-context-cleanup",
-    "ContextAllocateCallback": "flt-context-allocate",
-    "ContextFreeCallback": "flt-context-free",
-}
-_OPERATION_CALLBACKS = {"PreOperation": "flt-pre-operation", "PostOperation": "flt-post-operation"}
-_FILTER_CALLBACKS = {
-    "FilterUnloadCallback": "flt-unload",
-    "InstanceSetupCallback": "flt-instance-setup",
-    "InstanceQueryTeardownCallback": "flt-instance-query-teardown",
-    "InstanceTeardownStartCallback": "flt-instance-teardown",
-    "InstanceTeardownCompleteCallback": "flt-instance-teardown",
-    "GenerateFileNameCallback": "flt-generate-name",
-    "NormalizeNameComponentCallback": "flt-normalize-name",
-    "NormalizeContextCleanupCallback": "flt-normalize-cleanup",
-    "TransactionNotificationCallback": "flt-transaction",
-    "NormalizeNameComponentExCallback": "flt-normalize-name",
-}
 _UNLOAD_POPS, _DISPATCH_POPS = 4, 8
 
 
@@ -82,27 +62,8 @@ class _ImageBytes:
 def _minifilter(image: Image, address: int) -> Iterator[Root]:
     memory = _ImageBytes(image)
     registration = View(memory, address, layout("FLT_REGISTRATION"))
-    if not 0 < address - image.base < image.size or registration["Version"] >> 8 != 2:
-        return
-    size = registration["Size"]
-    for field, kind in _FILTER_CALLBACKS.items():
-        if registration.layout.offset(field) < size:
-            yield Root(registration[field], field, kind)
-    for line in _lines(registration, "ContextRegistration", "FLT_CONTEXT_REGISTRATION"):
-        if line["ContextType"] == _CONTEXT_END:
-            break
-        yield from (Root(line[field], field, kind) for field, kind in _CONTEXT_CALLBACKS.items())
-    for line in _lines(registration, "OperationRegistration", "FLT_OPERATION_REGISTRATION"):
-        if line["MajorFunction"] == _OPERATION_END:
-            break
-        yield from (Root(line[field], field, kind) for field, kind in _OPERATION_CALLBACKS.items())
-
-
-def _lines(registration: View, field: str, structure: str) -> Iterator[View]:
-    shape = layout(structure)
-    start = registration[field]
-    for index in range(MAX_ENTRIES if start else 0):
-        yield View(registration.memory, start + index * shape.size, shape)
+    if 0 < address - image.base < image.size and registration_tables.is_known(registration):
+        yield from registration_tables.roots(registration)
 
 
 # -- DRIVER_OBJECT --

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 
 from stackemu.emu.inputs import STATUS_INVALID_PARAMETER
 from stackemu.emu.kernel.api.choices import pick
+from stackemu.emu.kernel.api.fltmgr import registration_tables
 from stackemu.emu.kernel.api.fltmgr.contexts import context_of_kind, drop_all
 from stackemu.emu.kernel.api.fltmgr.messages import Ports
 from stackemu.emu.kernel.api.fltmgr.objects import (
-    FUNCTION_NAMES,
     ContextKind,
     Filters,
     new_instance,
@@ -22,37 +22,9 @@ from stackemu.emu.kernel.api.fltmgr.objects import (
 )
 from stackemu.emu.kernel.api.irql import APC_LEVEL, PASSIVE_LEVEL, limit_irql, set_irql
 from stackemu.emu.kernel.call import ApiCall, Context
-from stackemu.emu.kernel.layouts import layout
+from stackemu.emu.kernel.layouts import View
 from stackemu.emu.kernel.roots import Root, Words
 
-_MAJOR_VERSION = 2
-_OPERATION_END, _CONTEXT_END = 0x80, 0xFFFF
-_MAX_ENTRIES = 256
-"""Lines of a registration table that are read at most."""
-_SECTION_NOTIFICATION = 56
-"""Offset of SectionNotificationCallback, the last field of FLT_REGISTRATION since version 0x0203."""
-_CALLBACKS = {
-    "FilterUnloadCallback": "flt-unload",
-    "InstanceSetupCallback": "flt-instance-setup",
-    "InstanceQueryTeardownCallback": "flt-instance-query-teardown",
-    "InstanceTeardownStartCallback": "flt-instance-teardown",
-    "InstanceTeardownCompleteCallback": "flt-instance-teardown",
-    "GenerateFileNameCallback": "flt-generate-name",
-    "NormalizeNameComponentCallback": "flt-normalize-name",
-    "NormalizeContextCleanupCallback": "flt-normalize-cleanup",
-    "TransactionNotificationCallback": "flt-transaction",
-    "NormalizeNameComponentExCallback": "flt-normalize-name-ex",
-}
-"""Fields of FLT_REGISTRATION that are callbacks, with the kinds of their roots."""
-_CONTEXT_NAMES = {
-    1: "volume",
-    2: "instance",
-    4: "file",
-    8: "stream",
-    16: "stream handle",
-    32: "transaction",
-    64: "section",
-}
 _FILTER_UNLOAD = 2
 """FLTFL_INSTANCE_TEARDOWN_FILTER_UNLOAD."""
 _TEARDOWN_REASONS = (1, _FILTER_UNLOAD, 4, 8, 16)
@@ -72,7 +44,7 @@ def _register(call: ApiCall) -> None:
     _driver, address, out = call.arguments[:3]
     limit_irql(call, PASSIVE_LEVEL)
     registration = call.view("FLT_REGISTRATION", address)
-    if registration["Version"] >> 8 != _MAJOR_VERSION:
+    if not registration_tables.is_known(registration):
         call.complete(STATUS_INVALID_PARAMETER)
         return
     if not call.succeeds:
@@ -81,49 +53,23 @@ def _register(call: ApiCall) -> None:
     filters = call.state(Filters)
     filters.filter = filters.filter or new_object(call)
     filters.is_unregistered = filters.is_filtering = False
-    _read_contexts(call, filters, registration["ContextRegistration"])
-    _read_operations(call, registration["OperationRegistration"])
-    size = registration["Size"]
-    for field, kind in _CALLBACKS.items():
-        if registration.layout.offset(field) < size:
-            filters.callbacks[field] = registration[field]
-            call.root(registration[field], field, kind)
-    if size > _SECTION_NOTIFICATION:
-        routine = call.u32(address + _SECTION_NOTIFICATION)
-        call.root(routine, "SectionNotificationCallback", "flt-section-notification")
+    for line in registration_tables.contexts(registration):
+        filters.contexts.setdefault(line["ContextType"], []).append(_context_kind(line))
+    filters.callbacks.update(registration_tables.callbacks(registration))
+    for root in registration_tables.roots(registration):
+        call.kernel.add_root(root)
     call.put_u32(out, filters.filter)
 
 
-def _read_contexts(call: ApiCall, filters: Filters, address: int) -> None:
-    for index in range(_MAX_ENTRIES if address else 0):
-        line = call.view("FLT_CONTEXT_REGISTRATION", address + index * layout("FLT_CONTEXT_REGISTRATION").size)
-        kind = line["ContextType"]
-        if kind == _CONTEXT_END:
-            return
-        name = _CONTEXT_NAMES.get(kind, f"type {kind:#x}")
-        known = ContextKind(
-            size=line["Size"],
-            tag=line["PoolTag"],
-            flags=line["Flags"],
-            cleanup=line["ContextCleanupCallback"],
-            allocate=line["ContextAllocateCallback"],
-            free=line["ContextFreeCallback"],
-        )
-        filters.contexts.setdefault(kind, []).append(known)
-        call.root(known.cleanup, f"{name} context cleanup", "flt-context-cleanup", kind)
-        call.root(known.allocate, f"{name} context allocation", "flt-context-allocate", kind, known.size)
-        call.root(known.free, f"{name} context free", "flt-context-free", kind)
-
-
-def _read_operations(call: ApiCall, address: int) -> None:
-    for index in range(_MAX_ENTRIES if address else 0):
-        line = call.view("FLT_OPERATION_REGISTRATION", address + index * layout("FLT_OPERATION_REGISTRATION").size)
-        major = line["MajorFunction"]
-        if major == _OPERATION_END:
-            return
-        name = f"IRP_MJ_{FUNCTION_NAMES.get(major, f'{major:#04x}')}"
-        call.root(line["PreOperation"], f"{name} pre-operation", "flt-pre-operation", major, line["Flags"])
-        call.root(line["PostOperation"], f"{name} post-operation", "flt-post-operation", major, line["Flags"])
+def _context_kind(line: View) -> ContextKind:
+    return ContextKind(
+        size=line["Size"],
+        tag=line["PoolTag"],
+        flags=line["Flags"],
+        cleanup=line["ContextCleanupCallback"],
+        allocate=line["ContextAllocateCallback"],
+        free=line["ContextFreeCallback"],
+    )
 
 
 def _start(call: ApiCall) -> None:
