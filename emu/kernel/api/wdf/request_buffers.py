@@ -83,7 +83,9 @@ def _retrieve_buffer(which: str) -> Behaviour:
     return behave
 
 
-def _retrieve_memory(which: str) -> Behaviour:
+def _retrieve_object(which: str, kind: str, make_over: Callable[[ApiCall, Buffer, int], int]) -> Behaviour:
+    """(Request, *Out): what stands for the buffer, made once by `make_over` for the request with a handle."""
+
     def behave(call: ApiCall) -> None:
         request = find(call, call.arguments[1], REQUEST)
         if not call.succeeds:
@@ -93,12 +95,20 @@ def _retrieve_memory(which: str) -> Behaviour:
         if isinstance(found, int):
             call.complete(found)
             return
-        name = f"{which} memory"
+        name = f"{which} {kind}"
         if not request.get(name):
-            request.values[name] = memory_over(call, found, request.handle).handle
+            request.values[name] = make_over(call, found, request.handle)
         call.put_u32(call.arguments[2], request.get(name))
 
     return behave
+
+
+def _memory(call: ApiCall, buffer: Buffer, request: int) -> int:
+    return memory_over(call, buffer, request).handle
+
+
+def _mdl(call: ApiCall, buffer: Buffer, _request: int) -> int:
+    return system_mdl(call, buffer.address, buffer.size).address
 
 
 def memory_over(context: Context, buffer: Buffer, parent: int) -> WdfObject:
@@ -106,24 +116,6 @@ def memory_over(context: Context, buffer: Buffer, parent: int) -> WdfObject:
     made = make(context, "WDFMEMORY", parent)
     made.values.update({"buffer": buffer.address, "size": buffer.size})
     return made
-
-
-def _retrieve_mdl(which: str) -> Behaviour:
-    def behave(call: ApiCall) -> None:
-        request = find(call, call.arguments[1], REQUEST)
-        if not call.succeeds:
-            call.fail()
-            return
-        found = buffer_of(call, request, which)
-        if isinstance(found, int):
-            call.complete(found)
-            return
-        name = f"{which} mdl"
-        if not request.get(name):
-            request.values[name] = system_mdl(call, found.address, found.size).address
-        call.put_u32(call.arguments[2], request.get(name))
-
-    return behave
 
 
 def _retrieve_user(which: str) -> Behaviour:
@@ -169,10 +161,10 @@ def _probe_and_lock(call: ApiCall) -> None:
 BEHAVIOURS: Mapping[str, Callable[[ApiCall], None]] = {
     "WdfRequestRetrieveInputBuffer": _retrieve_buffer("input"),
     "WdfRequestRetrieveOutputBuffer": _retrieve_buffer("output"),
-    "WdfRequestRetrieveInputMemory": _retrieve_memory("input"),
-    "WdfRequestRetrieveOutputMemory": _retrieve_memory("output"),
-    "WdfRequestRetrieveInputWdmMdl": _retrieve_mdl("input"),
-    "WdfRequestRetrieveOutputWdmMdl": _retrieve_mdl("output"),
+    "WdfRequestRetrieveInputMemory": _retrieve_object("input", "memory", _memory),
+    "WdfRequestRetrieveOutputMemory": _retrieve_object("output", "memory", _memory),
+    "WdfRequestRetrieveInputWdmMdl": _retrieve_object("input", "mdl", _mdl),
+    "WdfRequestRetrieveOutputWdmMdl": _retrieve_object("output", "mdl", _mdl),
     "WdfRequestRetrieveUnsafeUserInputBuffer": _retrieve_user("input"),
     "WdfRequestRetrieveUnsafeUserOutputBuffer": _retrieve_user("output"),
     "WdfRequestProbeAndLockUserBufferForRead": _probe_and_lock,
