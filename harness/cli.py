@@ -49,13 +49,9 @@ app.command(name="verify", epilog=verify.EPILOG, short_help="Hold other tools' f
 def _print_version(wanted: bool) -> None:
     if not wanted:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from stackemu.harness.release import stackemu_version
 
-    try:
-        number = version("stackemu")
-    except PackageNotFoundError:
-        number = "(not installed)"
-    output.deliver(f"stackemu {number}\n", None)
+    output.deliver(f"stackemu {stackemu_version()}\n", None)
     raise typer.Exit
 
 

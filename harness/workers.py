@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from stackemu.harness.bring_up import BringUp
+from stackemu.harness.interrupts import interrupts_held
 from stackemu.harness.measure import Measurer
 from stackemu.harness.runs import FunctionRuns, RunSettings, Task
 from stackemu.harness.session import Driver
@@ -113,23 +113,10 @@ def _epitaph(process: BaseProcess, was_late: bool) -> str:
 def _start(driver: Driver, settings: RunSettings) -> _Worker:
     here, there = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(driver, settings, there, here), daemon=True)
-    with _interrupts_held():
+    with interrupts_held():
         process.start()
     there.close()
     return _Worker(process, here)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back: in the middle of a fork Python would lose it, and a worker would not ignore it yet."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(worker: _Worker) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stackemu.emu.errors import InputError, UsageError
+from stackemu.harness.release import release
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,6 +46,8 @@ class DaskBackend:
         """
         self._address = address
         self._client = _connect(address)
+        self._known: frozenset[str] = frozenset()
+        """The workers whose release is known to be this one."""
         try:
             self._width = self._ask()
             self._executor = self._client.get_executor(pure=False)
@@ -89,7 +92,29 @@ class DaskBackend:
             if count != 1:
                 # An emulated machine belongs to one thread, and two in a process would also halve the rate.
                 raise UsageError(f"the worker {worker} runs {count} threads; start workers with --nthreads 1")
+        self._known &= threads.keys()
+        self._known |= self._of_this_release(threads.keys() - self._known)
         return len(threads)
+
+    def _of_this_release(self, workers: Set[str]) -> frozenset[str]:
+        """Return the workers that say so: figures of another release would not replay here.
+
+        A worker that is gone meanwhile says nothing.
+
+        Raises:
+            UsageError: a worker runs another release, or none.
+        """
+        if not workers:
+            return frozenset()
+        here = release()
+        with _scheduler_errors(self._address):
+            answers = self._client.run(release, workers=sorted(workers), on_error="return")
+        present = {worker: there for worker, there in answers.items() if not isinstance(there, OSError)}
+        for worker, there in present.items():
+            if there != here:
+                found = there if isinstance(there, str) else "no stackemu that can be used"
+                raise UsageError(f"the worker {worker} runs {found}; install {here} there")
+        return frozenset(present)
 
 
 def _connect(address: str) -> Client:

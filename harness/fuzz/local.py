@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
+
+from stackemu.harness.interrupts import interrupts_held
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 """Not fork: executors and the live view have threads, whose locks a fork would copy as they are. And not spawn:
@@ -50,7 +52,7 @@ class LocalBackend:
         self._lanes: list[_Lane] = []
         _CONTEXT.set_forkserver_preload(["__main__", preload] if preload else ["__main__"])
         resource_tracker.ensure_running()  # outside: it lets interrupts through again when it has started
-        with _interrupts_held():
+        with interrupts_held():
             forkserver.ensure_running()  # all processes inherit that they are held
 
     def width(self) -> int:
@@ -101,12 +103,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

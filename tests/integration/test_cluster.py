@@ -107,6 +107,25 @@ def test_workers_of_several_threads_are_refused(dask: Cluster) -> None:
 
 
 @needs_dask
+def test_workers_of_another_release_are_refused(dask: Cluster, tmp_path: Path) -> None:
+    described = tmp_path / "stackemu-0.0.1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: stackemu\nVersion: 0.0.1\n")
+    address = dask.start(threads=[1], worker_path=tmp_path)
+    with pytest.raises(UsageError, match=r"runs stackemu 0\.0\.1 with .*; install stackemu .* there"):
+        cluster_pool(pool_work.double, PACKAGE, address)
+
+
+@needs_dask
+def test_workers_without_stackemu_are_refused(dask: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "stackemu").mkdir()
+    (tmp_path / "stackemu" / "__init__.py").touch()
+    address = dask.start(threads=[1], worker_path=tmp_path)
+    with pytest.raises(UsageError, match="runs no stackemu that can be used; install stackemu"):
+        cluster_pool(pool_work.double, PACKAGE, address)
+
+
+@needs_dask
 def test_a_campaign_goes_on_when_one_of_its_workers_is_killed(
     dask: Cluster,
     stackemu: Stackemu,

@@ -22,8 +22,16 @@ class Cluster:
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, threads: Sequence[int] = (1, 1), settings: Mapping[str, str] | None = None) -> str:
-        """Start a scheduler and a worker for each number of threads; return the scheduler's address."""
+    def start(
+        self,
+        threads: Sequence[int] = (1, 1),
+        settings: Mapping[str, str] | None = None,
+        worker_path: Path | None = None,
+    ) -> str:
+        """Start a scheduler and a worker for each number of threads; return the scheduler's address.
+
+        Workers look for what they import in `worker_path` first.
+        """
         file = self._directory / "scheduler.json"
         scheduler = ("scheduler", "--port", "0", "--scheduler-file", str(file))
         self.scheduler = self._run(scheduler, settings or {})
@@ -33,7 +41,8 @@ class Cluster:
         address: str = json.loads(file.read_text())["address"]
         for count in threads:
             worker = ("worker", address, "--nthreads", str(count), "--no-nanny", "--local-directory")
-            self.workers.append(self._run((*worker, str(self._directory))))
+            path = os.pathsep.join(filter(None, [str(worker_path or ""), PATHS]))
+            self.workers.append(self._run((*worker, str(self._directory)), {"PYTHONPATH": path}))
         return address
 
     def _run(self, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -41,7 +50,7 @@ class Cluster:
         return subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.dask_{name}", *rest, "--host", "127.0.0.1", "--no-dashboard"],
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **(settings or {}), "PYTHONPATH": PATHS},
+            env={**os.environ, "PYTHONPATH": PATHS, **(settings or {})},
         )
 
     def end(self) -> None:
