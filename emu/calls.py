@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from unicorn import x86_const
 
 from stackemu.emu.code.origin_tracer import KernelEvent
+from stackemu.emu.code.steps import Steps
 from stackemu.emu.kernel.roots import Words
 from stackemu.emu.memory import MemorySnapshot
 from stackemu.emu.observation import Observation
@@ -41,8 +42,7 @@ class Recording:
     """A run followed instruction by instruction."""
 
     observation: Observation
-    steps: Sequence[tuple[int, Sequence[int]]]
-    """Address of each instruction, and EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI before it."""
+    steps: Steps
     events: Sequence[KernelEvent]
     read: Callable[[int, int], int]
     """Returns what memory holds after the run, as an unsigned number: (address, size in bytes)."""

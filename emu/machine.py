@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from stackemu.emu.calls import (
     Recording,
     Snapshot,
 )
+from stackemu.emu.code.steps import STEP_SIZE, Steps
 from stackemu.emu.engine import (
     EngineMemory,
     ExecutorMemory,
@@ -53,8 +55,6 @@ from stackemu.emu.tape import Tape, TapeRecorder
 
 MAX_TAPED = 400_000
 """Instructions of a taped run that are kept."""
-_STEP_SIZE = 36
-"""Bytes that the recorder keeps of an instruction: its address and eight registers."""
 MAX_RECORDED = 8_000
 """Instructions of a recorded run that are kept."""
 _ENTRY_ESP = STACK_TOP - 0x100
@@ -201,9 +201,7 @@ class Machine:
         recorder.begin(MAX_RECORDED)
         journal = self._host.journal = Journal(lambda: recorder.count)
         observation = self._call(rva, source, arguments, alignment, budget, None)
-        words = array("I", recorder.steps())
-        steps = [(words[at], words[at + 1 : at + 9]) for at in range(0, len(words), 9)]
-        return Recording(observation, steps, journal.events(), self._number_at)
+        return Recording(observation, Steps(recorder.steps()), journal.events(), self._number_at)
 
     def tape(
         self,
@@ -224,9 +222,10 @@ class Machine:
 
         def take_steps() -> array[int]:
             nonlocal taken
-            words = array("I", recorder.steps()[_STEP_SIZE * taken :])
-            taken = recorder.count
-            return array("I", [word for at in range(0, len(words), 9) for word in (words[at], words[at + 5])])
+            steps = Steps(recorder.steps()[STEP_SIZE * taken :])
+            taken += len(steps)
+            places = zip(steps.addresses, steps.stack_pointers, strict=True)
+            return array("I", itertools.chain.from_iterable(places))
 
         self._host.journal = None
         self._tape = TapeRecorder(take_steps)

@@ -61,7 +61,7 @@ def _changes_of_call(origin: Origin, value: int, events: Sequence[KernelEvent]) 
 
 def in_words(origin: Origin, value: int, recording: Recording) -> str:
     """Return in words that a place of the input would have to hold a value."""
-    esp = recording.steps[0][1][ESP]
+    esp = recording.steps.registers(0)[ESP]
     if origin.kind == "memory":
         if esp < origin.key <= esp + 4 * MAX_ARGUMENT_WORDS and (origin.key - esp) % 4 == 0:
             return f"argument {(origin.key - esp) // 4} being {value:#x}"

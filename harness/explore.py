@@ -228,7 +228,7 @@ class Explorer:
         return sorted(found, key=lambda one: one.target not in self._code.leaders)
 
     def _decisions(self, recording: Recording, wanted: Callable[[int, int], bool]) -> Iterator[Decision]:
-        entry_esp = recording.steps[0][1][ESP] if recording.steps else 0
+        entry_esp = recording.steps.registers(0)[ESP] if recording.steps else 0
         state = OriginState(recording.read, self._is_constant, entry_esp, KPCR_ADDRESS)
         tracer = OriginTracer(self._model.instruction, self._table_at, state)
         return tracer.decisions(recording.steps, recording.events, wanted)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from stackemu.emu.code.conditions import SYNONYMS
 from stackemu.emu.code.expression import Term, compute, condition, extract, insert, undo, value_of
 from stackemu.emu.code.instruction import ESP, Imm, Instruction, Mem, Operand, Reg
 from stackemu.emu.code.origin import Origin
+from stackemu.emu.code.steps import Registers
 
 MAX_LOOKUP = 256
 """Entries of a constant table that are looked through for a value."""
@@ -19,9 +20,6 @@ STACK_SPAN = 0x20000
 _MASK = 0xFFFFFFFF
 _CARRY = ("b", "ae")
 _CARRY_TOO = ("a", "be")
-
-Registers = Sequence[int]
-"""EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI before an instruction."""
 
 
 class Flags(NamedTuple):

@@ -14,9 +14,10 @@ from stackemu.emu.code.expression import Term, value_of
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EAX, ESP, Flow, Instruction, Mem
 from stackemu.emu.code.origin import Origin
 from stackemu.emu.code.origin_instructions import branch_condition, follow
-from stackemu.emu.code.origin_state import OriginState, Registers
+from stackemu.emu.code.origin_state import OriginState
 from stackemu.emu.code.path_conditions import PathConditions
 from stackemu.emu.code.solver import values_for, ways
+from stackemu.emu.code.steps import Steps
 
 MAX_TABLE_ENTRIES = 128
 """Entries of a table of code pointers that are tried."""
@@ -77,25 +78,27 @@ class OriginTracer:
 
     def decisions(
         self,
-        steps: Sequence[tuple[int, Registers]],
+        steps: Steps,
         events: Sequence[KernelEvent],
         wanted: Callable[[int, int], bool] = lambda _follower, _other: True,
     ) -> Iterator[Decision]:
-        """Yield the transfers of a run, given as (address, registers before) of each instruction.
+        """Yield the transfers of a recorded run.
 
         Only those are looked into that are `wanted`, by where the transfer went and where it could have gone, each
-        until something is found that turns it.
+        until something is found that turns it. What is not wanted at first is never asked for again.
         """
         self._wanted = wanted
         self._passes.clear()
         self._path = PathConditions()
         self._arguments.clear()
-        if not steps:
+        last = self._last_wanted(steps)
+        if last is None:
             return
-        self._state.begin(steps[0][1])
+        self._state.begin(steps.registers(0))
         upcoming = iter(events)
         event = next(upcoming, None)
-        for index, (address, registers) in enumerate(steps):
+        for index, address in enumerate(steps.addresses[: last + 1]):
+            registers = steps.registers(index)
             self._state.step(registers)
             while event is not None and event.moment <= index:
                 self._kernel_call(event)
@@ -105,8 +108,23 @@ class OriginTracer:
                 self._stub_esp = registers[ESP]
                 continue
             if instruction.flow is not Flow.NEXT and index + 1 < len(steps):
-                yield from self._transfer(instruction, steps[index + 1][0])
+                yield from self._transfer(instruction, steps.addresses[index + 1])
             follow(self._state, instruction)
+
+    def _last_wanted(self, steps: Steps) -> int | None:
+        """Return the index of the last transfer that may be looked into: nothing behind it has to be followed."""
+        addresses = steps.addresses
+        for index in range(len(addresses) - 2, -1, -1):
+            instruction = self._instruction_at(addresses[index])
+            if instruction is None:
+                continue
+            if instruction.flow is Flow.BRANCH:
+                other = _other_way(instruction, addresses[index + 1])
+                if other is not None and self._wanted(addresses[index + 1], other):
+                    return index
+            elif instruction.flow in (Flow.JUMP, Flow.CALL) and _table_of(instruction) is not None:
+                return index
+        return None
 
     def _transfer(self, instruction: Instruction, follower: int) -> Iterator[Decision]:
         if instruction.flow is Flow.BRANCH:
@@ -116,13 +134,10 @@ class OriginTracer:
         return iter(())
 
     def _branch(self, instruction: Instruction, follower: int) -> Iterator[Decision]:
-        target = instruction.target
-        if target is None or follower not in (target, instruction.end):
+        other = _other_way(instruction, follower)
+        if other is None:
             return
-        taken = follower == target
-        other = instruction.end if taken else target
-        if other == follower:
-            return
+        taken = follower == instruction.target
         condition = branch_condition(self._state, instruction)
         if self._is_asked_for(instruction.address, follower, other):
             origins = self._path.likeliest(ways(condition, not taken)) if condition is not None else []
@@ -132,8 +147,8 @@ class OriginTracer:
 
     def _through_table(self, instruction: Instruction, follower: int) -> Iterator[Decision]:
         """Yield the entries of a table of code pointers that a jump or a call did not choose."""
-        operand = instruction.operands[0]
-        if not isinstance(operand, Mem) or operand.index is None or operand.base is not None:
+        operand = _table_of(instruction)
+        if operand is None or operand.index is None:
             return
         index = self._state.register(operand.index)
         if isinstance(index, int):
@@ -185,3 +200,18 @@ class OriginTracer:
             state.kernel_wrote(address, data, event.ordinal, origin_of)
         if event.copy is not None:
             state.copy(*event.copy)
+
+
+def _other_way(instruction: Instruction, follower: int) -> int | None:
+    """Return where a conditional branch could have gone instead, None where there is no other place."""
+    ways = {instruction.target, instruction.end}
+    if len(ways) < 2 or None in ways or follower not in ways:
+        return None
+    return instruction.end if follower == instruction.target else instruction.target
+
+
+def _table_of(instruction: Instruction) -> Mem | None:
+    """Return the operand of a jump or a call through a table of code pointers, None where it is no such."""
+    operand = instruction.operands[0] if instruction.operands else None
+    is_table = isinstance(operand, Mem) and operand.index is not None and operand.base is None
+    return operand if is_table and isinstance(operand, Mem) else None

@@ -62,7 +62,7 @@ def _decisions(
     def is_constant(address: int) -> bool:
         return BASE + ENTRY <= address < BASE + 0x2000
 
-    state = OriginState(recording.read, is_constant, recording.steps[0][1][4], KPCR_ADDRESS)
+    state = OriginState(recording.read, is_constant, recording.steps.registers(0)[4], KPCR_ADDRESS)
     tracer = OriginTracer(at, lambda _address: table, state)
     return list(tracer.decisions(recording.steps, recording.events, wanted))
 
