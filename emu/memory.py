@@ -150,9 +150,6 @@ class AddressSpace:
 
     def is_mapped(self, address: int) -> bool:
         """Return whether there is memory at `address`."""
-        page = address & -PAGE
-        if page in self._touched or page in self._kept:
-            return True
         return self._memory.is_mapped(address)
 
     def is_fixed(self, address: int, size: int) -> bool:
