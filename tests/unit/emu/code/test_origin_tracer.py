@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -205,3 +205,24 @@ def test_a_jump_table_names_the_index_of_every_other_entry() -> None:
     decisions = _decisions(code, zero, targets)
     assert {decision.target for decision in decisions} == set(targets[1:])
     assert [value & 3 for decision in decisions for _, value in decision.origins] == [1, 2, 3]
+
+
+def test_nothing_behind_the_last_transfer_that_is_wanted_is_followed() -> None:
+    # cmp dword [esp+4], 7; jne +2; nop; nop; mov ecx, 1000; turn: dec ecx; jnz turn; ret
+    code = bytes.fromhex("837c240407 7502 90 90 b9e8030000 49 75fd c3")
+    branch_goes_to = BASE + ENTRY + 7
+    recording = _machine(code).record(ENTRY, SOURCE)
+    instructions = {one.address: one for one in Decoder().decode(code, BASE + ENTRY)}
+    followed: list[int] = []
+
+    class Counting(OriginState):
+        def step(self, registers: Sequence[int]) -> None:
+            followed.append(registers[4])
+            super().step(registers)
+
+    state = Counting(recording.read, lambda _address: False, recording.steps.registers(0)[4], KPCR_ADDRESS)
+    tracer = OriginTracer(instructions.get, lambda _address: (), state)
+    found = list(tracer.decisions(recording.steps, recording.events, lambda _from, to: to == branch_goes_to))
+    assert [one.target for one in found] == [branch_goes_to]
+    assert len(recording.steps) > 2000
+    assert len(followed) == 2
