@@ -42,6 +42,8 @@ MINIMISING = 0.1
 """The part of a campaign's time that is kept for making inputs small at its end,"""
 MINIMISING_SECONDS = 10.0
 """but no more than this."""
+SPARE_SECONDS = 1.0
+"""What is left when all inputs are small is used for a further search, unless it is less than this."""
 MINIMISE_EXECUTIONS = 4000
 RATE_SECONDS = 5.0
 """The time over which executions a second are counted."""
@@ -137,16 +139,22 @@ class Campaign:
         self._seen_before = self.ledger.coverage.seen
         # What is allowed is for what is new, however much there was before.
         self._started, self._executions_before = time.monotonic(), self.ledger.executions
-        try:
+        with contextlib.suppress(_TimeIsUpError):
             self._survey()
-            self._fuzz()
-        except _TimeIsUpError:
-            pass
-        now, seconds = time.monotonic(), self._limits.seconds
-        if seconds is None:
-            self._make_small(now + MINIMISING_SECONDS)
-        else:
-            self._make_small(max(self._started + seconds, now + self._kept_time))
+        seconds = self._limits.seconds
+        kept = MINIMISING_SECONDS if seconds is None else min(MINIMISING_SECONDS, MINIMISING * seconds)
+        while self._fuzz(kept):
+            self._make_small(max(self._end, time.monotonic() + kept))
+            left = self._end - time.monotonic()
+            if left < SPARE_SECONDS:
+                return
+            kept = MINIMISING * left
+        self._make_small(max(self._end, time.monotonic() + kept))
+
+    @property
+    def _end(self) -> float:
+        """When the time is up, by `time.monotonic`; long ago where only executions are limited."""
+        return self._started + self._limits.seconds if self._limits.seconds is not None else -math.inf
 
     # -- what is known already --
 
@@ -188,22 +196,17 @@ class Campaign:
 
     # -- the search --
 
-    def _fuzz(self) -> None:
-        """Do what the schedule chooses until the time is up."""
-        while True:
-            self._check_limits(self._kept_time)
+    def _fuzz(self, kept: float) -> bool:
+        """Do what the schedule chooses; returns whether it was stopped with only the seconds `kept` left."""
+        while not self._time_is_up(kept):
             while self._under_way < AHEAD * self._pool.width():
-                work = self._next()
+                work = self._next() if not self._executions_are_made else None
                 if work is None:
-                    return
+                    return False
                 self._submit(work)
             for _ in self._collect():
                 pass
-
-    @property
-    def _kept_time(self) -> float:
-        """Seconds that are kept for the end."""
-        return min(MINIMISING_SECONDS, MINIMISING * (self._limits.seconds or 0))
+        return True
 
     # -- the end --
 
@@ -231,19 +234,20 @@ class Campaign:
         """Have work done, all of it unless the campaign's limits are reached, and yield what it came to."""
         pending = deque(works)
         while pending or self._under_way:
-            if is_limited:
-                self._check_limits(0.0)
+            if is_limited and (self._time_is_up(0.0) or self._executions_are_made):
+                raise _TimeIsUpError
             while pending and self._under_way < AHEAD * self._pool.width():
                 self._submit(pending.popleft())
             yield from self._collect()
 
-    def _check_limits(self, kept: float) -> None:
-        """Raise _TimeIsUpError once all seconds but those `kept` have passed, or all executions were made."""
-        seconds = self._limits.seconds
-        if seconds is not None and time.monotonic() >= self._started + seconds - kept:
-            raise _TimeIsUpError
-        if self._executions_left is not None and self._executions_left <= 0:
-            raise _TimeIsUpError
+    def _time_is_up(self, kept: float) -> bool:
+        """Return whether all seconds but those `kept` have passed."""
+        return self._limits.seconds is not None and time.monotonic() >= self._end - kept
+
+    @property
+    def _executions_are_made(self) -> bool:
+        left = self._executions_left
+        return left is not None and left <= 0
 
     @property
     def _executions_left(self) -> int | None:

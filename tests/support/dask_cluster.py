@@ -51,6 +51,7 @@ class Cluster:
             [sys.executable, "-m", f"distributed.cli.dask_{name}", *rest, "--host", "127.0.0.1", "--no-dashboard"],
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": PATHS, **(settings or {})},
+            cwd=self._directory,  # `-m` looks there first, and the project's own directory may describe a release
         )
 
     def end(self) -> None:
