@@ -13,6 +13,7 @@ from stackemu.emu.kernel.calls_back import CALLS_BACK
 from stackemu.emu.kernel.roots import Root
 from stackemu.emu.symbols.function import Function, Kind
 from stackemu.harness.static.annotations import Annotations
+from stackemu.harness.static.completion_routines import stored_elsewhere
 
 
 class How(enum.Enum):
@@ -83,6 +84,7 @@ class CallGraph:
     annotations: Annotations = field(default_factory=Annotations)
     _sites: dict[int, tuple[Site, ...]] = field(default_factory=dict)
     _taken: Mapping[int, tuple[int, ...]] | None = None
+    _stored_elsewhere: frozenset[int] | None = None
     _seen: dict[int, set[int]] = field(default_factory=dict)
     _called_back: dict[int, dict[int, int]] = field(default_factory=dict)
     _kinds: dict[int, set[str]] = field(default_factory=dict)
@@ -194,6 +196,8 @@ class CallGraph:
             known = [pointer for pointer in passed if pointer in self._all_taken]
             for candidate in known if callback.is_argument and known else self.taken.get(callback.pops, ()):
                 kinds = self._kinds.get(candidate)
+                if not kinds and "completion" in callback.kinds and candidate in self._no_completion_routines:
+                    continue
                 if not kinds or kinds & callback.kinds:
                     below[candidate] = (max(below.get(candidate, (0, How.CALLBACK))[0], callback.below), How.CALLBACK)
         for candidate, words in self._called_back.get(instruction.end, {}).items():
@@ -216,12 +220,23 @@ class CallGraph:
         return self._taken
 
     @property
+    def _no_completion_routines(self) -> frozenset[int]:
+        """The functions whose addresses never get into an IO_STACK_LOCATION."""
+        if self._stored_elsewhere is None:
+            starts = sorted(self._function_starts())
+            self._stored_elsewhere = stored_elsewhere(self.model, starts, self._all_taken)
+        return self._stored_elsewhere
+
+    @property
     def _all_taken(self) -> frozenset[int]:
         return frozenset(address for addresses in self.taken.values() for address in addresses)
 
+    def _function_starts(self) -> set[int]:
+        return {self.model.image.base + one.rva for one in self.functions if one.kind is Kind.FUNCTION}
+
     def _addresses_taken(self) -> set[int]:
         image = self.model.image
-        starts = {image.base + one.rva for one in self.functions if one.kind is Kind.FUNCTION}
+        starts = self._function_starts()
         pointers = {image.read_u32(rva) for rva in image.relocations if not image.is_code(rva)}
         for start in starts:
             code = self.model.code(start)
