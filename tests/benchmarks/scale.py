@@ -92,7 +92,7 @@ def _rate(driver: Driver, arguments: argparse.Namespace, workers: int) -> float:
 def main() -> None:
     """Run campaigns in turn and print ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0, help="that count, of each campaign")
+    parser.add_argument("--seconds", type=float, default=30.0, help="that count, of each campaign")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--driver", type=Path, default=DRIVERS / "stackzoo.sys")
     parser.add_argument("--func", default="ZooRecursiveTree")
