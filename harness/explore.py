@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stackemu.emu.calls import Recording
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import ESP, Flow
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.origin_state import OriginState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import Block, FunctionCode
 
 
 class BlockGraph:
@@ -17,16 +17,17 @@ class BlockGraph:
         self._block_of_end: dict[int, int] = {}
         self._predecessors: dict[int, list[int]] = {}
         for leader in sorted(code.leaders):
-            end, following = _end(code, leader)
-            if end is not None:
-                self._block_of_end[end] = leader
-            for successor in following:
+            block = code.block(leader)
+            transfer = _transfer(block)
+            if transfer is not None:
+                self._block_of_end[transfer] = leader
+            for successor in block.following:
                 self._predecessors.setdefault(successor, []).append(leader)
         self._distances: dict[int, Mapping[int, int]] = {}
 
     def end_of(self, leader: int) -> int | None:
-        """Return the address of the instruction that ends the block of a leader; None where the next just begins."""
-        return _end(self._code, leader)[0]
+        """Return the address of the transfer that ends the block of a leader; None where the next just begins."""
+        return _transfer(self._code.block(leader))
 
     def distances_to(self, transfer: int) -> Mapping[int, int]:
         """Return how many blocks there are to go from each leader to the block that ends at `transfer`.
@@ -53,19 +54,15 @@ class BlockGraph:
 
 def frontier(code: FunctionCode, ran: Iterable[int], seen: Container[int]) -> Iterator[tuple[int, int]]:
     """Yield (address of a transfer that ran, leader never seen) for each leader that follows one of `ran`."""
-    for at in {end for leader in ran if (end := _end(code, leader)[0]) is not None}:
-        for target in code.successors.get(at, ()):
-            if target not in seen:
-                yield at, target
+    done: set[int] = set()
+    for block in map(code.block, ran):
+        transfer = _transfer(block)
+        if transfer is None or transfer in done:
+            continue
+        done.add(transfer)
+        yield from ((transfer, target) for target in block.following if target not in seen)
 
 
-def _end(code: FunctionCode, leader: int) -> tuple[int | None, tuple[int, ...]]:
-    """Return the address of the transfer that ends a block, and the leaders that follow the block."""
-    at = leader
-    while at in code.instructions:
-        if at in code.successors:
-            return at, code.successors[at]
-        at = code.instructions[at].end
-        if at in code.leaders:
-            return None, (at,)
-    return None, ()
+def _transfer(block: Block) -> int | None:
+    """Return the address of the transfer that ends a block, None where there is none."""
+    return block.instructions[-1].address if block.is_ended_by_transfer else None

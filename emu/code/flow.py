@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import Decoder, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.scope_tables import except_blocks
 from stackemu.emu.image import Image
@@ -16,45 +16,6 @@ _NEARBY = 32
 """So many bytes before a jump is looked for what it depends on."""
 _CHUNK = 256
 _CHUNK_INSTRUCTIONS = 24
-
-
-@dataclass(slots=True)
-class FunctionCode:
-    """A function's code by absolute address, with what control flow found in it."""
-
-    entry: int
-    instructions: dict[int, Instruction] = field(default_factory=dict)
-    leaders: set[int] = field(default_factory=set)
-    """Where basic blocks begin."""
-    successors: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """For each instruction that ends a block, where control goes inside the function."""
-    calls: list[Instruction] = field(default_factory=list)
-    tail_jumps: list[Instruction] = field(default_factory=list)
-    """Jumps that leave the function: to another function, through an IAT slot, or to where nobody knows."""
-    returns: list[Instruction] = field(default_factory=list)
-    undecodable: list[int] = field(default_factory=list)
-    tables: list[tuple[int, int]] = field(default_factory=list)
-    """Jump tables, as (address, number of entries)."""
-    except_blocks: dict[int, list[int]] = field(default_factory=dict)
-    """By the address of a scope table: the leaders at which the function goes on after an exception."""
-
-    @property
-    def extent(self) -> int:
-        """Return the size in bytes from the entry to the end of the code that hangs together with it.
-
-        A chunk that was moved elsewhere does not count: the extent ends at the first gap of 16 bytes or more
-        that no jump table fills.
-        """
-        pieces = [(instruction.address, instruction.end) for instruction in self.instructions.values()]
-        pieces += [(address, address + 4 * count) for address, count in self.tables]
-        end = self.entry
-        for start, stop in sorted(pieces):
-            if start < self.entry:
-                continue
-            if start - end >= 16:
-                break
-            end = max(end, stop)
-        return end - self.entry
 
 
 class FlowTracer:

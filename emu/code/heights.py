@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EBP, ESP, Flow, Instruction, Mem, Reg
 from stackemu.emu.code.scope_tables import HANDLER, SAVED_ESP
 from stackemu.emu.code.semantics import Semantics
@@ -131,20 +131,14 @@ class HeightAnalysis:
 
     def _block(self, leader: int) -> list[int]:
         """Interpret one block; returns the leaders whose incoming state changed."""
-        code, state = self._code, self._incoming[leader].copy()
-        address = leader
-        while True:
-            instruction = code.instructions.get(address)
-            if instruction is None:
-                return []
+        state = self._incoming[leader].copy()
+        block = self._code.block(leader)
+        has_except_blocks = bool(self._code.except_blocks)
+        for instruction in block.instructions:
             self._step(state, instruction)
-            if code.except_blocks:
+            if has_except_blocks:
                 self._raise(state)
-            if address in code.successors:
-                return [target for target in code.successors[address] if self._join(target, state)]
-            address = instruction.end
-            if address in code.leaders:
-                return [address] if self._join(address, state) else []
+        return [target for target in block.following if self._join(target, state)]
 
     def _raise(self, state: State) -> None:
         """Let an exception lead from here to the `__except` blocks, where an exception is registered.
@@ -169,7 +163,7 @@ class HeightAnalysis:
             self._incoming[leader] = state.copy()
             return True
         changed = False
-        for number in range(8):
+        for number in range(8) if known.registers != state.registers else ():
             if known.registers[number] == state.registers[number] or known.registers[number] is None:
                 continue
             if number == ESP:
@@ -177,7 +171,9 @@ class HeightAnalysis:
                 continue
             known.registers[number] = None
             changed = True
-        differing = [slot for slot, value in known.slots.items() if state.slots.get(slot) != value]
+        differing = []
+        if known.slots != state.slots:
+            differing = [slot for slot, value in known.slots.items() if state.slots.get(slot) != value]
         for slot in differing:
             del known.slots[slot]
         known.pushed = min(known.pushed, state.pushed)
@@ -210,29 +206,30 @@ class HeightAnalysis:
     # -- one instruction --
 
     def _step(self, state: State, instruction: Instruction) -> None:
-        heights = self.heights
+        heights, flow = self.heights, instruction.flow
+        esp = state.registers[ESP]
         before = state.esp
         if self._observe is not None:
             self._observe(state, instruction)
         heights.esp_before[instruction.address] = before
-        if instruction.flow is Flow.CALL:
+        if flow is Flow.CALL:
             self._call(state, instruction)
-        elif instruction.flow is not Flow.NEXT and (
-            instruction.flow is Flow.RETURN or instruction in self._code.tail_jumps
-        ):
+        elif flow is not Flow.NEXT and instruction.address in self._code.exits:
             self._leave(state, instruction)
         else:
+            self._semantics.apply(state, instruction)
             if _writes_handler(instruction):
                 heights.registers_handler = True
-            self._semantics.apply(state, instruction)
-            if before is not None and state.esp is None:
-                heights.unknown_since.setdefault(instruction.address, _reason(instruction))
+        if state.registers[ESP] is esp:
+            return
         after = state.esp
-        if after != before:
+        if after is not None:
             self._reach(after, instruction)
+        elif before is not None and flow is not Flow.CALL:
+            heights.unknown_since.setdefault(instruction.address, _reason(instruction))
 
-    def _reach(self, offset: int | None, instruction: Instruction) -> None:
-        if offset is not None and offset < self.heights.lowest:
+    def _reach(self, offset: int, instruction: Instruction) -> None:
+        if offset < self.heights.lowest:
             self.heights.lowest = offset
             self.heights.lowest_at = instruction.address
 

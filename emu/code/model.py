@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
-from stackemu.emu.code.flow import FlowTracer, FunctionCode
+from stackemu.emu.code.flow import FlowTracer
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.heights import HeightAnalysis, Heights
 from stackemu.emu.code.instruction import EAX, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.state import CallEffect, State, Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EAX, Flow, Instruction, Mem, Reg
 
 _READS_ITS_OPERANDS = frozenset(

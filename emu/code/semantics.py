@@ -20,7 +20,7 @@ from stackemu.emu.code.instruction import (
     Operand,
     Reg,
 )
-from stackemu.emu.code.stackeffect import stack_effect
+from stackemu.emu.code.stackeffect import may_move_esp, stack_effect
 from stackemu.emu.code.state import State, Value
 
 MAX_ALIGNMENT = 64
@@ -48,19 +48,21 @@ class Semantics:
         if handler is not None:
             handler(self, state, instruction)
             return
-        effect = stack_effect(instruction)
         for number in instruction.writes:
             if number != ESP:
                 state.registers[number] = None
-        if effect.delta is None:
-            self.set_esp(state, None)
-        elif effect.delta:
-            self._move_esp(state, effect.delta)
-        self._forget_destination(state, instruction)
+        if may_move_esp(instruction):
+            effect = stack_effect(instruction)
+            if effect.delta is None:
+                self.set_esp(state, None)
+            elif effect.delta:
+                self._move_esp(state, effect.delta)
+        if mnemonic not in _READS:
+            self._forget_destination(state, instruction)
 
     def _forget_destination(self, state: State, instruction: Instruction) -> None:
         """An arithmetic instruction on a known slot makes its value unknown."""
-        if instruction.operands and isinstance(instruction.operands[0], Mem) and instruction.mnemonic not in _READS:
+        if instruction.operands and isinstance(instruction.operands[0], Mem):
             slot = _slot(state, instruction.operands[0])
             if slot is not None:
                 state.slots.pop(slot, None)

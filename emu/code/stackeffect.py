@@ -36,9 +36,17 @@ _FIXED = {
     "popf": 2,
 }
 _RETURN_BASE = {"ret": 4, "retf": 8}
+_FRAMES = frozenset({"leave", "enter", "iretd", "iret", "retw"})
+_IMPLICIT = frozenset({"push", "pushw", "call", "pop", *_RETURN_BASE, *_FIXED, *_FRAMES})
+"""Instructions that change ESP without naming it."""
 _CLEANUPS = frozenset({"add", "lea", "sub"})
 _DISCARDS = frozenset({Reg(ECX, 4), Reg(EDX, 4)})
 """What a caller pops arguments into to be rid of them."""
+
+
+def may_move_esp(instruction: Instruction) -> bool:
+    """Return whether an instruction may change ESP at all, which few do."""
+    return ESP in instruction.writes or instruction.mnemonic in _IMPLICIT
 
 
 def stack_effect(instruction: Instruction) -> StackEffect:
@@ -62,7 +70,7 @@ def stack_effect(instruction: Instruction) -> StackEffect:
         return StackEffect(_RETURN_BASE[mnemonic] + extra)
     if mnemonic in _FIXED:
         return StackEffect(_FIXED[mnemonic])
-    if mnemonic in ("leave", "enter", "iretd", "iret", "retw"):
+    if mnemonic in _FRAMES:
         return _enter(instruction) if mnemonic == "enter" else _OPAQUE
     if ESP not in instruction.writes:
         return _NONE

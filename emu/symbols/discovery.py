@@ -10,7 +10,8 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import replace
 
-from stackemu.emu.code.flow import FlowTracer, FunctionCode
+from stackemu.emu.code.flow import FlowTracer
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import MAX_INSTRUCTION, Flow, Instruction, Mem
 from stackemu.emu.image import Image, Section
 from stackemu.emu.kernel.exports import NEVER_RETURN

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, ESP, Flow, Imm, Instruction, Mem, Operand, Reg
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.image import Image

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from stackemu.emu.code.flow import FunctionCode
 from stackemu.emu.code.instruction import Instruction
 from stackemu.harness.static.bounds import Bounds
 
@@ -42,9 +41,9 @@ class CodeBehind:
         figures: dict[int, Behind] = {}
         before: dict[int, list[int]] = {}
         for leader in code.leaders:
-            block = list(_block_of(code, leader))
-            figures[leader] = self._block(function, block, calls)
-            for following in _following(code, block):
+            block = code.block(leader)
+            figures[leader] = self._block(function, block.instructions, calls)
+            for following in block.following:
                 before.setdefault(following, []).append(leader)
         changed = sorted(figures)
         while changed:
@@ -56,7 +55,7 @@ class CodeBehind:
                     changed.append(earlier)
         return figures
 
-    def _block(self, function: int, block: list[Instruction], calls: dict[int, Behind]) -> Behind:
+    def _block(self, function: int, block: Sequence[Instruction], calls: dict[int, Behind]) -> Behind:
         esp_before = self.bounds.graph.model.heights(function).esp_before
         own = depth = 0
         for instruction in block:
@@ -86,23 +85,3 @@ class CodeBehind:
     def _bound(self, function: int) -> int:
         bound, _ = self.bounds.worst(function)
         return NO_BOUND if bound.reasons else bound.bytes
-
-
-def _block_of(code: FunctionCode, leader: int) -> Iterator[Instruction]:
-    """Yield the instructions of the block at `leader`."""
-    at = leader
-    while at in code.instructions:
-        yield code.instructions[at]
-        if at in code.successors:
-            return
-        at = code.instructions[at].end
-        if at in code.leaders:
-            return
-
-
-def _following(code: FunctionCode, block: list[Instruction]) -> tuple[int, ...]:
-    """Return the leaders at which control goes on behind a block."""
-    if not block:
-        return ()
-    last = block[-1]
-    return code.successors.get(last.address, (last.end,))

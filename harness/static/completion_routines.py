@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import TypeGuard
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import EBP, ESP, Flow, Imm, Instruction, Mem, Operand, Reg
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.register_uses import uses

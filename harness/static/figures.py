@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.heights import Heights
 from stackemu.emu.code.instruction import EBP, ESP, Reg
 from stackemu.emu.code.model import CodeModel

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.heights import Heights
 from stackemu.emu.code.instruction import CALLEE_SAVED, EBP, ESP, Flow, Imm, Instruction, Mem, Reg
 from stackemu.emu.code.stackeffect import stack_effect

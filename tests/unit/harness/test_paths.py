@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import Decoder
 from stackemu.harness.paths import BlockGraph
 

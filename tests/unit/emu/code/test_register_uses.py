@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackemu.emu.code.flow import FunctionCode
+from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import Decoder, Flow
 from stackemu.emu.code.register_uses import uses
 
