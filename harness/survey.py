@@ -178,10 +178,12 @@ def _reconciled(
     """Return one function's result; `blocks` are the addresses of all blocks that ran, whatever was measured."""
     static = static_figures(model, function)
     figures = with_bound(static.figures, bounds, driver.image.base + function.rva)
-    seen = len(leaders_of(model.code(driver.image.base + function.rva), blocks))
-    measured = _measured(runs, static, seen)
+    code = model.code(driver.image.base + function.rva)
+    seen = leaders_of(code, blocks)
+    measured = _measured(runs, static, len(seen))
     reason = "; ".join(filter(None, (runs.reason, _unmodelled([name for name, _ in runs.unmodelled]))))
-    verdict, why = reconcile(figures, measured, static.deepest_at, reason)
+    is_deepest_seen = code.leader_of(static.deepest_at) in seen
+    verdict, why = reconcile(figures, measured, static.deepest_at, reason, is_deepest_seen=is_deepest_seen)
     state, remedy = bracket(figures, measured)
     reasons = "; ".join(filter(None, (why, remedy)))
     return _result(driver, function, figures, measured, verdict, reasons or None, runs.witness, state, runs.roles)

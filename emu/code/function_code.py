@@ -49,6 +49,17 @@ class FunctionCode:
             known = self._blocks[leader] = self._block(leader)
         return known
 
+    def leader_of(self, address: int) -> int | None:
+        """Return the leader of the basic block that has an instruction, None when the function has no such."""
+        return next(
+            (
+                leader
+                for leader in self.leaders
+                if any(instruction.address == address for instruction in self.block(leader).instructions)
+            ),
+            None,
+        )
+
     def _block(self, leader: int) -> Block:
         found: list[Instruction] = []
         at = leader

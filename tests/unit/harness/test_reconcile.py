@@ -46,6 +46,14 @@ def test_within_names_the_instruction_that_was_not_reached_and_what_stood_in_the
     )
 
 
+def test_within_does_not_call_unreached_what_only_runs_got_to_that_do_not_count() -> None:
+    found = reconcile(static(40), measured(32), DEEPEST_AT, "2 of 8 runs faulted", is_deepest_seen=True)
+    assert found == (
+        "within",
+        "no run that counts went as deep as the instruction at 0xa5de1340; 2 of 8 runs faulted",
+    )
+
+
 def test_exceeds_says_that_the_static_figure_is_wrong() -> None:
     verdict, why = reconcile(static(40), measured(44), DEEPEST_AT, "")
     assert (verdict, why) == ("exceeds", "measured own 44 is more than static own 40: the static figure is wrong")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from made_code import function_code
 
-from stackemu.emu.code.function_code import FunctionCode
-from stackemu.emu.code.instruction import Decoder, Flow
 from stackemu.emu.code.register_uses import uses
 
-START = 0x1000
 # Each begins with `mov ecx, 1`; the numbers are those of the instructions that read it.
 CASES = {
     "as a source": ("b901000000 89c8 c3", [1]),  # mov eax, ecx; ret
@@ -26,21 +24,10 @@ CASES = {
 }
 
 
-def _function(code: bytes) -> FunctionCode:
-    function = FunctionCode(START)
-    for one in Decoder().decode(code, START):
-        function.instructions[one.address] = one
-        if one.flow is Flow.BRANCH and one.target is not None:
-            function.successors[one.address] = (one.target, one.end)
-        elif one.flow is Flow.RETURN:
-            function.successors[one.address] = ()
-    return function
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_what_reads_a_register(name: str) -> None:
     code, expected = CASES[name]
-    function = _function(bytes.fromhex(code))
+    function = function_code(bytes.fromhex(code))
     instructions = list(function.instructions.values())
     found = {one.address for one in uses(function, instructions[0], 1)}
     assert found == {instructions[number].address for number in expected}
@@ -48,13 +35,13 @@ def test_what_reads_a_register(name: str) -> None:
 
 def test_what_a_function_returns_is_read() -> None:
     # mov eax, 1; ret
-    function = _function(bytes.fromhex("b801000000 c3"))
+    function = function_code(bytes.fromhex("b801000000 c3"))
     definition, back = function.instructions.values()
     assert list(uses(function, definition, 0)) == [back]
 
 
 def test_a_loop_is_followed_once() -> None:
     # mov ebx, 1; turn: mov eax, ebx; dec edx; jne turn; ret
-    function = _function(bytes.fromhex("bb01000000 89d8 4a 75fb c3"))
+    function = function_code(bytes.fromhex("bb01000000 89d8 4a 75fb c3"))
     definition, read, *_ = function.instructions.values()
     assert list(uses(function, definition, 3)) == [read]
