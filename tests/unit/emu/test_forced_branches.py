@@ -7,14 +7,13 @@ the end of the instruction; 90 is `nop`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
+from made_images import code_section, made_image
 
 from stackemu.emu.code.instruction import Decoder
 from stackemu.emu.engine import Mode
 from stackemu.emu.forced_branches import ForcedBranch, forced_branch
-from stackemu.emu.image import Image, Section
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation, Outcome
@@ -79,23 +78,8 @@ def _machine(mode: Mode, *, writable_code: bool = False, outer: str = OUTER) -> 
     text = bytearray(b"\xcc" * 0x1000)
     for at, code in ((0, outer), (0x1B, INNER)):
         text[at : at + len(bytes.fromhex(code))] = bytes.fromhex(code)
-    section = Section(".text", 0x1000, bytes(text), writable=writable_code, executable=True, discardable=False)
-    image = Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x2000,
-        entry=None,
-        headers=b"",
-        sections=(section,),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    section = code_section(bytes(text), 0x1000, writable=writable_code)
+    image = made_image((section,))
     return Machine(image, [(BASE + 0x1000, BASE + 0x100F), (BASE + 0x101B, BASE + 0x2000)], lambda _at: 0, mode)
 
 

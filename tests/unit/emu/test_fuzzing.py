@@ -8,14 +8,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import FrameType
 
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.calls import Arguments
 from stackemu.emu.fuzzing import Batch, Find, FuzzMachine, Reason
-from stackemu.emu.image import Image, Import, Section
+from stackemu.emu.image import Image, Import
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Outcome
@@ -55,24 +55,12 @@ def _image(functions: Mapping[int, str], *, writable_code: bool = False) -> Imag
     for rva, code in functions.items():
         data = bytes.fromhex(code)
         text[rva - 0x1000 : rva - 0x1000 + len(data)] = data
-    return Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x5000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, bytes(text), writable=writable_code, executable=True, discardable=False),
-            Section(".data", 0x2000, bytes(0x3000), writable=True, executable=False, discardable=False),
+    return made_image(
+        (
+            code_section(bytes(text), 0x1000, writable=writable_code),
+            data_section(bytes(0x3000), 0x2000),
         ),
         imports=tuple(Import("ntoskrnl.exe", name, None, SLOT + 4 * number) for number, name in enumerate(NAMES)),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
     )
 
 

@@ -5,12 +5,11 @@ The code was assembled with nasm; the figures follow from its listing.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.engine import Mode
-from stackemu.emu.image import Image, Import, Section
+from stackemu.emu.image import Image, Import
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation, Outcome
@@ -57,24 +56,12 @@ def _image() -> Image:
         data = bytes.fromhex(code)
         text[rva - 0x1000 : rva - 0x1000 + len(data)] = data
     names = ("_except_handler3", "KeExpandKernelStackAndCallout", "ExRaiseStatus", "_aulldvrm")
-    return Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x4000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, bytes(text), writable=False, executable=True, discardable=False),
-            Section(".data", 0x2000, bytes(0x2000), writable=True, executable=False, discardable=False),
+    return made_image(
+        (
+            code_section(bytes(text), 0x1000),
+            data_section(bytes(0x2000), 0x2000),
         ),
         imports=tuple(Import("ntoskrnl.exe", name, None, 0x3000 + 4 * number) for number, name in enumerate(names)),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
     )
 
 

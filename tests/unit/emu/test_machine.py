@@ -6,14 +6,14 @@ Every figure follows from the listing beside the code: a push is 4 bytes, a call
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.calls import Arguments
 from stackemu.emu.engine import Mode
-from stackemu.emu.image import Image, Import, Section
+from stackemu.emu.image import Import
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.memory import STUB_BASE
@@ -30,24 +30,12 @@ def _machine(functions: Mapping[int, str], mode: Mode, pops: int = 0, *, writabl
     for rva, code in functions.items():
         data = bytes.fromhex(code)
         text[rva - 0x1000 : rva - 0x1000 + len(data)] = data
-    image = Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x4000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, bytes(text), writable=writable_code, executable=True, discardable=False),
-            Section(".data", 0x2000, bytes(0x2000), writable=True, executable=False, discardable=False),
+    image = made_image(
+        (
+            code_section(bytes(text), 0x1000, writable=writable_code),
+            data_section(bytes(0x2000), 0x2000),
         ),
         imports=tuple(Import("ntoskrnl.exe", name, None, SLOT + 4 * number) for number, name in enumerate(SLOTS)),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
     )
     starts = sorted(functions)
     ends = [*starts[1:], 0x2000]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
-from pathlib import Path
 
 import pytest
+from made_images import code_section, made_image
 
 from stackemu.emu.engine import Mode
-from stackemu.emu.image import Image, Section
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.observation import Observation, Outcome
@@ -69,23 +68,8 @@ def _function(generator: random.Random, number: int, count: int) -> bytes:
 
 
 def _machine(code: bytes, count: int, mode: Mode) -> Machine:
-    text = Section(".text", 0x1000, code, writable=False, executable=True, discardable=False)
-    image = Image(
-        path=Path("random.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x1000 + len(code),
-        entry=None,
-        headers=b"",
-        sections=(text,),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    text = code_section(code, 0x1000)
+    image = made_image((text,))
     starts = [BASE + 0x1000 + SLOT * number for number in range(count)]
     return Machine(image, [(start, start + SLOT) for start in starts], lambda _at: 0, mode)
 

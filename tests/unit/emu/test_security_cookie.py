@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from made_images import data_section, made_image
 
-from stackemu.emu.image import Image, Section
+from stackemu.emu.image import Image
 from stackemu.emu.security_cookie import DEFAULT_COOKIE, initial_cookie
 
 BASE = 0xA5DE0000
@@ -15,22 +14,7 @@ BASE = 0xA5DE0000
 def image(word: int, place: int | None = 0x1010, sha256: str = "00112233" + 56 * "f") -> Image:
     data = bytearray(0x1000)
     data[0x10:0x14] = word.to_bytes(4, "little")
-    return Image(
-        path=Path("cookie.sys"),
-        sha256=sha256,
-        machine="x86",
-        base=BASE,
-        size=0x2000,
-        entry=None,
-        headers=b"",
-        sections=(Section(".data", 0x1000, bytes(data), writable=True, executable=False, discardable=False),),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=place,
-    )
+    return made_image((data_section(bytes(data), 0x1000),), sha256=sha256, security_cookie=place)
 
 
 def test_the_default_is_replaced_by_the_images_own() -> None:

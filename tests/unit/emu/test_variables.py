@@ -7,12 +7,12 @@ old, with 64 clock interrupts a second.
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Any
 
 import pytest
+from made_images import code_section, data_section, made_image
 
-from stackemu.emu.image import Image, Import, Section
+from stackemu.emu.image import Import
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.exports import find_api
 from stackemu.emu.kernel.function_pointers import exported_function
@@ -28,24 +28,12 @@ READ = f"{LOAD} 8b 00 c3"  # mov eax, [eax]; ret
 
 def _machine(name: str, code: str) -> Machine:
     text = bytes.fromhex(code).ljust(0x1000, b"\xcc")
-    image = Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x3000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, text, writable=False, executable=True, discardable=False),
-            Section(".idata", SLOT, bytes(0x1000), writable=False, executable=False, discardable=False),
+    image = made_image(
+        (
+            code_section(text, 0x1000),
+            data_section(bytes(0x1000), SLOT, writable=False),
         ),
         imports=(Import("ntoskrnl.exe", name, None, SLOT),),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
     )
     return Machine(image, [(BASE + 0x1000, BASE + 0x2000)], lambda _at: 0)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import capstone
 import pytest
+from made_images import code_section, data_section, made_image
 
-from stackemu.emu.image import DEFAULT_BASE, Image, Section
+from stackemu.emu.image import Image
 from stackemu.emu.symbols.function import FrameRecord, Function, Prototype, Source
 from stackemu.harness.session import Driver
 
@@ -84,22 +84,7 @@ def _image(text: bytes) -> Image:
     """Return an image of code at `TEXT` and a page of data behind it."""
     size = (len(text) + 0xFFF) & -0x1000
     sections = (
-        Section(".text", TEXT, text.ljust(size, b"\xcc"), writable=False, executable=True, discardable=False),
-        Section(".data", TEXT + size, bytes(0x1000), writable=True, executable=False, discardable=False),
+        code_section(text, TEXT),
+        data_section(bytes(0x1000), TEXT + size),
     )
-    return Image(
-        path=Path("made.sys"),
-        sha256="0" * 64,
-        machine="x86",
-        base=DEFAULT_BASE,
-        size=TEXT + size + 0x1000,
-        entry=None,
-        headers=b"MZ".ljust(0x400, b"\0"),
-        sections=sections,
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    return made_image(sections, headers=b"MZ".ljust(0x400, b"\0"))

@@ -5,12 +5,11 @@ Every function takes a pointer and uses 132 bytes of stack where what it points 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from made_images import code_section, made_image
 
 from stackemu.emu.code.instruction import Decoder
-from stackemu.emu.image import DEFAULT_BASE, Image, Section
+from stackemu.emu.image import DEFAULT_BASE
 from stackemu.emu.symbols.function import Function, Source
 from stackemu.harness.measure import Measurer
 from stackemu.harness.runs import FunctionRuns, RunSettings, Task
@@ -51,23 +50,7 @@ COUNTED = (
 
 def _explored(code: str, text: bytes = b"") -> FunctionRuns:
     data = bytes.fromhex(code) + text
-    section = Section(".text", ENTRY, data.ljust(0x1000, b"\xcc"), writable=False, executable=True, discardable=False)
-    image = Image(
-        path=Path("made.sys"),
-        sha256="0" * 64,
-        machine="x86",
-        base=DEFAULT_BASE,
-        size=0x2000,
-        entry=None,
-        headers=b"",
-        sections=(section,),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    image = made_image([code_section(data, ENTRY)])
     function = Function(ENTRY, "subject", Source.PDB_PROCEDURE, len(data) - len(text), None, ())
     measurer = Measurer(Driver(image, (function,), "pdb", None, ()), RunSettings(inputs=2, initialise=False))
     return measurer.measure(Task(function))

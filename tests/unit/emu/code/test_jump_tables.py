@@ -5,12 +5,10 @@ Two functions lie side by side, and so do their tables, with nothing in between 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.image import Image, Section
 
 BASE = 0xA5DE0000
 FIRST, SECOND = BASE + 0x1000, BASE + 0x1020
@@ -25,24 +23,12 @@ def model_of(first: str, pointers: tuple[int, ...], starts: tuple[int, ...] = (F
     second = "8b442408 83e000 ff24850820dea5 9090 31c0 c3"  # mov, and eax, 0; jmp [eax * 4 + 0xa5de2008]; xor; ret
     text = bytes.fromhex(first).ljust(SECOND - FIRST, b"\xcc") + bytes.fromhex(second)
     data = b"".join(pointer.to_bytes(4, "little") for pointer in pointers)
-    image = Image(
-        path=Path("tables.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x3000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, text.ljust(0x1000, b"\xcc"), False, True, False),
-            Section(".rdata", TABLE, data.ljust(0x1000, b"\0"), False, False, False),
+    image = made_image(
+        (
+            code_section(text, 0x1000),
+            data_section(data, TABLE, writable=False),
         ),
-        imports=(),
-        exports=(),
-        debug_id=None,
         relocations=tuple(range(TABLE, TABLE + 4 * len(pointers), 4)),
-        guard_functions=(),
-        security_cookie=None,
     )
     return CodeModel(image, starts, {})
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.code.instruction import Decoder, Instruction
 from stackemu.emu.code.origin_state import OriginState
 from stackemu.emu.code.origin_tracer import Decision, OriginTracer
-from stackemu.emu.image import Image, Section
 from stackemu.emu.inputs import Input, Override, Place, Style
 from stackemu.emu.machine import Machine
 from stackemu.emu.processor import KPCR_ADDRESS
@@ -26,24 +25,8 @@ NUMBERS = bytes((0x10, 0x0B, 0x0C, 0x2A, 0x55, 0x66, 0x77, 0x08))
 
 
 def _machine(code: bytes) -> Machine:
-    text = Section(".text", ENTRY, (code.ljust(0x100, b"\xcc") + NUMBERS).ljust(0x1000, b"\xcc"), False, True, False)
-    data = Section(".data", 0x2000, bytes(0x1000), True, False, False)
-    image = Image(
-        path=Path("sample.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x3000,
-        entry=ENTRY,
-        headers=b"",
-        sections=(text, data),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    text = code_section(code.ljust(0x100, b"\xcc") + NUMBERS, ENTRY)
+    image = made_image((text, data_section(bytes(0x1000), 0x2000)), entry=ENTRY)
     return Machine(image, [(BASE + ENTRY, BASE + ENTRY + len(code))], lambda _address: 0)
 
 

@@ -5,11 +5,10 @@ The listings are what clang -O0 and gcc -maccumulate-outgoing-args write, assemb
 
 from __future__ import annotations
 
-from pathlib import Path
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.code.instruction import EBP
 from stackemu.emu.code.model import CodeModel
-from stackemu.emu.image import Image, Section
 
 BASE = 0xA5DE0000
 ENTRY = BASE + 0x1000
@@ -20,24 +19,12 @@ def model_of(code: str, table: tuple[int, ...] = ()) -> CodeModel:
     """Return the model of one function at `ENTRY`; `table` are relocated pointers at `BASE + TABLE`."""
     text = b"".join(bytes.fromhex(line.partition(";")[0]) for line in code.strip().splitlines())
     pointers = b"".join(target.to_bytes(4, "little") for target in table)
-    image = Image(
-        path=Path("unoptimised.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x3000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, text.ljust(0x1000, b"\xcc"), False, True, False),
-            Section(".rdata", TABLE, pointers.ljust(0x1000, b"\0"), False, False, False),
+    image = made_image(
+        (
+            code_section(text, 0x1000),
+            data_section(pointers, TABLE, writable=False),
         ),
-        imports=(),
-        exports=(),
-        debug_id=None,
         relocations=tuple(range(TABLE, TABLE + 4 * len(table), 4)),
-        guard_functions=(),
-        security_cookie=None,
     )
     return CodeModel(image, [ENTRY], {})
 

@@ -6,13 +6,13 @@ The function is what MSVC writes for `__try { return *p; } __except (1) { three 
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 import pytest
+from made_images import code_section, data_section, made_image
 
 from stackemu.emu.code.model import CodeModel
 from stackemu.emu.code.scope_tables import except_blocks
-from stackemu.emu.image import Image, Section
+from stackemu.emu.image import Image
 
 BASE = 0xA5DE0000
 ENTRY = BASE + 0x1000
@@ -50,24 +50,12 @@ CODE = f"""
 
 def image_of(table: bytes, relocated: tuple[int, ...]) -> Image:
     text = b"".join(bytes.fromhex(line.partition(";")[0]) for line in CODE.strip().splitlines())
-    return Image(
-        path=Path("guarded.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x3000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", 0x1000, text.ljust(0x1000, b"\xcc"), False, True, False),
-            Section(".rdata", 0x2000, table.ljust(0x1000, b"\0"), False, False, False),
+    return made_image(
+        (
+            code_section(text, 0x1000),
+            data_section(table, 0x2000, writable=False),
         ),
-        imports=(),
-        exports=(),
-        debug_id=None,
         relocations=relocated,
-        guard_functions=(),
-        security_cookie=None,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from made_images import code_section, made_image
 
-from stackemu.emu.image import Image, Section
+from stackemu.emu.image import Image
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.call import ApiCall, BadAddress, Context
 from stackemu.emu.kernel.exports import find_api
@@ -126,22 +127,5 @@ class PlainKernel:
 @pytest.fixture
 def kernel() -> PlainKernel:
     """Return the kernel of a driver whose only code lies at 0xA5DE1000 to 0xA5DE1FFF."""
-    text = Section(".text", 0x1000, bytes(0x1000), writable=False, executable=True, discardable=False)
-    return PlainKernel(
-        Image(
-            path=Path("sample.sys"),
-            sha256="",
-            machine="x86",
-            base=0xA5DE0000,
-            size=0x2000,
-            entry=0x1000,
-            headers=b"",
-            sections=(text,),
-            imports=(),
-            exports=(),
-            debug_id=None,
-            relocations=(),
-            guard_functions=(),
-            security_cookie=None,
-        )
-    )
+    text = code_section(bytes(0x1000), 0x1000)
+    return PlainKernel(made_image((text,), path=Path("sample.sys"), entry=0x1000))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import pytest
+from made_images import code_section, data_section, made_image
 
-from stackemu.emu.image import Image, Import, Section
+from stackemu.emu.image import Import
 from stackemu.emu.inputs import Input, Style
 from stackemu.emu.kernel.exports import NEVER_RETURN
 from stackemu.emu.machine import Machine
@@ -75,25 +75,13 @@ def machine(rows: list[dict[str, str]]) -> Machine:
     slots = [SLOTS + 4 * number for number in range(len(rows))]
     code = b"".join(map(_caller, slots))
     assert CODE + len(code) <= DATA
-    image = Image(
-        path=Path("conventions.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=SLOTS + 0x10000,
-        entry=None,
-        headers=b"",
-        sections=(
-            Section(".text", CODE, code, writable=False, executable=True, discardable=False),
-            Section(".data", DATA, bytes(0x1000), writable=True, executable=False, discardable=False),
-            Section(".idata", SLOTS, bytes(0x10000), writable=False, executable=False, discardable=False),
+    image = made_image(
+        (
+            code_section(code, CODE),
+            data_section(bytes(0x1000), DATA),
+            data_section(bytes(0x10000), SLOTS, writable=False),
         ),
         imports=tuple(Import(row["module"], row["name"], None, slot) for row, slot in zip(rows, slots, strict=True)),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
     )
     starts = range(BASE + CODE, BASE + CODE + len(code), STRIDE)
     return Machine(image, [(start, start + STRIDE) for start in starts], lambda _address: 0)

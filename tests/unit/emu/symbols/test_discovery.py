@@ -5,11 +5,9 @@ The tables' bytes decode as instructions that end in a return or a jump, so noth
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from made_images import code_section, made_image
 
-from stackemu.emu.image import Image, Section
 from stackemu.emu.symbols.discovery import complete
 from stackemu.emu.symbols.function import Function, Source
 
@@ -20,22 +18,7 @@ TEXT = 0x1000
 def found(listing: str, relocations: tuple[int, ...]) -> list[int]:
     """Return the RVAs of the functions that are found in code that begins with a named one."""
     text = b"".join(bytes.fromhex(line.partition(";")[0]) for line in listing.strip().splitlines())
-    image = Image(
-        path=Path("tables.sys"),
-        sha256="",
-        machine="x86",
-        base=BASE,
-        size=0x2000,
-        entry=None,
-        headers=b"",
-        sections=(Section(".text", TEXT, text.ljust(0x1000, b"\xcc"), False, True, False),),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=relocations,
-        guard_functions=(),
-        security_cookie=None,
-    )
+    image = made_image((code_section(text, TEXT),), relocations=relocations)
     named = Function(rva=TEXT, name="named", name_source=Source.PDB_PROCEDURE)
     return [function.rva for function in complete(image, [named])]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from made_images import made_image
 
-from stackemu.emu.image import Image
 from stackemu.emu.symbols.function import Function, Kind, Parameter, Prototype, Source
 from stackemu.harness.report import symbols
 from stackemu.harness.report.page import Page
@@ -14,22 +14,7 @@ from stackemu.harness.results import SymbolsInfo
 
 @pytest.fixture
 def document() -> symbols.Listing:
-    image = Image(
-        path=Path("PassThrough.sys"),
-        sha256="0" * 64,
-        machine="x86",
-        base=0xA5DE0000,
-        size=0x9000,
-        entry=None,
-        headers=b"",
-        sections=(),
-        imports=(),
-        exports=(),
-        debug_id=None,
-        relocations=(),
-        guard_functions=(),
-        security_cookie=None,
-    )
+    image = made_image((), path=Path("PassThrough.sys"), size=0x9000)
     functions = (
         Function(
             rva=0x1000,
