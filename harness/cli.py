@@ -90,7 +90,7 @@ def main() -> None:
     """
     # An image's decoded code is millions of small objects that all live on: looking through them for garbage at
     # Python's usual rate costs a quarter of the time.
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
     try:
         with _unwound_by_signals():
             app(prog_name="stackemu")

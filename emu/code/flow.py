@@ -77,11 +77,13 @@ class FlowTracer:
         leaders = []
         for instruction in instructions:
             for operand in instruction.operands:
-                if not isinstance(operand, Imm) or instruction.target is not None:
+                if not isinstance(operand, Imm):
                     continue
                 table = operand.value & 0xFFFFFFFF
                 rva = table - self._image.base
-                if table in code.except_blocks or rva % 4 or not 0 < rva < self._image.size:
+                if not 0 < rva < self._image.size or rva % 4:  # nearly all numbers
+                    continue
+                if table in code.except_blocks or instruction.target is not None:
                     continue
                 blocks = [
                     block

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stackemu.emu.code.instruction import Instruction
+from stackemu.emu.code.instruction import Instruction, Mem
+from stackemu.emu.code.stackeffect import given_back
 
 
 class Block(NamedTuple):
@@ -40,6 +41,8 @@ class FunctionCode:
     """By the address of a scope table: the leaders at which the function goes on after an exception."""
 
     _blocks: dict[int, Block] = field(default_factory=dict, repr=False, compare=False)
+    _given_back: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+    _handler_writes: frozenset[int] | None = field(default=None, repr=False, compare=False)
     _exits: frozenset[int] | None = field(default=None, repr=False, compare=False)
 
     def block(self, leader: int) -> Block:
@@ -72,6 +75,24 @@ class FunctionCode:
                 return Block(tuple(found), (at,), is_ended_by_transfer=False)
         return Block(tuple(found), (), is_ended_by_transfer=False)
 
+    def given_back(self, address: int) -> int:
+        """Return the bytes that the code at an address behind a call takes off the stack soon, on that path alone."""
+        known = self._given_back.get(address)
+        if known is None:
+            known = self._given_back[address] = given_back(self._on_one_path, address)
+        return known
+
+    def _on_one_path(self, address: int) -> Instruction | None:
+        return None if address in self.leaders else self.instructions.get(address)
+
+    @property
+    def handler_writes(self) -> frozenset[int]:
+        """Return the addresses of instructions that change FS:[0], the head of the list of exception handlers."""
+        if self._handler_writes is None:
+            writes = filter(_writes_handler, self.instructions.values())
+            self._handler_writes = frozenset(one.address for one in writes)
+        return self._handler_writes
+
     @property
     def exits(self) -> frozenset[int]:
         """Return the addresses of returns and of jumps that leave the function; to be asked once it is complete."""
@@ -96,3 +117,10 @@ class FunctionCode:
                 break
             end = max(end, stop)
         return end - self.entry
+
+
+def _writes_handler(instruction: Instruction) -> bool:
+    if instruction.mnemonic not in ("mov", "pop") or not instruction.operands:
+        return False
+    target = instruction.operands[0]
+    return isinstance(target, Mem) and target.segment == "fs" and target.base is None and target.disp == 0

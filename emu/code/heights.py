@@ -18,7 +18,6 @@ from stackemu.emu.code.function_code import FunctionCode
 from stackemu.emu.code.instruction import CALL_CLOBBERED, EBP, ESP, Flow, Instruction, Mem, Reg
 from stackemu.emu.code.scope_tables import HANDLER, SAVED_ESP
 from stackemu.emu.code.semantics import Semantics
-from stackemu.emu.code.stackeffect import given_back
 from stackemu.emu.code.state import CallEffect, State, Value
 
 MAX_LOWERED = 8
@@ -122,6 +121,7 @@ class HeightAnalysis:
         semantics = self._semantics
         self.heights.restores, self.heights.suspicions = semantics.restores, semantics.suspicions
         self.heights.realigns = semantics.realigns
+        self.heights.registers_handler |= not self.heights.esp_before.keys().isdisjoint(self._code.handler_writes)
         return self.heights
 
     @property
@@ -133,9 +133,20 @@ class HeightAnalysis:
         """Interpret one block; returns the leaders whose incoming state changed."""
         state = self._incoming[leader].copy()
         block = self._code.block(leader)
+        # Names are bound outside the loop because it runs for every instruction of an image, many times.
+        esp_before, apply, observe = self.heights.esp_before, self._semantics.apply, self._observe
         has_except_blocks = bool(self._code.except_blocks)
         for instruction in block.instructions:
-            self._step(state, instruction)
+            if observe is not None:
+                observe(state, instruction)
+            esp = state.registers[ESP]
+            esp_before[instruction.address] = esp.n if esp is not None and esp.kind == "stack" else None
+            if instruction.flow is Flow.NEXT:
+                apply(state, instruction)
+            else:
+                self._transfer(state, instruction)
+            if state.registers[ESP] is not esp:
+                self._moved(state, instruction)
             if has_except_blocks:
                 self._raise(state)
         return [target for target in block.following if self._join(target, state)]
@@ -205,28 +216,21 @@ class HeightAnalysis:
 
     # -- one instruction --
 
-    def _step(self, state: State, instruction: Instruction) -> None:
-        heights, flow = self.heights, instruction.flow
-        esp = state.registers[ESP]
-        before = state.esp
-        if self._observe is not None:
-            self._observe(state, instruction)
-        heights.esp_before[instruction.address] = before
-        if flow is Flow.CALL:
+    def _transfer(self, state: State, instruction: Instruction) -> None:
+        if instruction.flow is Flow.CALL:
             self._call(state, instruction)
-        elif flow is not Flow.NEXT and instruction.address in self._code.exits:
+        elif instruction.address in self._code.exits:
             self._leave(state, instruction)
         else:
             self._semantics.apply(state, instruction)
-            if _writes_handler(instruction):
-                heights.registers_handler = True
-        if state.registers[ESP] is esp:
-            return
+
+    def _moved(self, state: State, instruction: Instruction) -> None:
+        """Take note of where an instruction moved ESP to."""
         after = state.esp
         if after is not None:
             self._reach(after, instruction)
-        elif before is not None and flow is not Flow.CALL:
-            heights.unknown_since.setdefault(instruction.address, _reason(instruction))
+        elif self.heights.esp_before[instruction.address] is not None and instruction.flow is not Flow.CALL:
+            self.heights.unknown_since.setdefault(instruction.address, _reason(instruction))
 
     def _reach(self, offset: int, instruction: Instruction) -> None:
         if offset < self.heights.lowest:
@@ -246,11 +250,8 @@ class HeightAnalysis:
     def _note_passed(self, state: State, instruction: Instruction) -> None:
         if state.esp is None:
             return
-        constants = []
-        for slot in range(state.esp, state.esp + MAX_PASSED, 4):
-            word = state.slots.get(slot)
-            if word is not None and word.kind == "const":
-                constants.append(word.n & 0xFFFFFFFF)
+        words = map(state.slots.get, range(state.esp, state.esp + MAX_PASSED, 4))
+        constants = [word.n & 0xFFFFFFFF for word in words if word is not None and word.kind == "const"]
         if constants:
             self.heights.passed[instruction.address] = tuple(constants)
         else:
@@ -264,10 +265,6 @@ class HeightAnalysis:
         self.heights.exits[instruction.address] = state.esp
         self.heights.leaving[instruction.address] = state.copy()
 
-    def _in_block(self, address: int) -> Instruction | None:
-        """Return the instruction at an address unless other paths lead to it as well."""
-        return None if address in self._code.leaders else self._code.instructions.get(address)
-
     def _call(self, state: State, instruction: Instruction) -> None:
         before = state.esp
         if before is not None:
@@ -277,7 +274,7 @@ class HeightAnalysis:
             return
         self._note_callee(state, instruction)
         self._note_passed(state, instruction)
-        returned = given_back(self._in_block, instruction.end)
+        returned = self._code.given_back(instruction.end)
         effect = self._call_effect(instruction, state, returned)
         if effect.lowest is not None:
             known = self.heights.helper_lowest.get(instruction.address, 0)
@@ -300,14 +297,6 @@ class HeightAnalysis:
             if not pops and not 0 < returned <= state.pushed:
                 state.pushed = 0  # rather arguments of this call that its caller removes later
         self.heights.esp_after_calls[instruction.address] = state.esp
-
-
-def _writes_handler(instruction: Instruction) -> bool:
-    """Return whether the instruction changes the head of the list of exception registrations."""
-    if instruction.mnemonic not in ("mov", "pop") or not instruction.operands:
-        return False
-    target = instruction.operands[0]
-    return isinstance(target, Mem) and target.segment == "fs" and target.base is None and target.disp == 0
 
 
 def _reason(instruction: Instruction) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from stackemu.emu.code.instruction import (
@@ -72,7 +73,7 @@ class Semantics:
     def value(self, state: State, operand: Operand) -> Value | None:
         """Return what an operand holds in `state`, None when that is not known."""
         if isinstance(operand, Imm):
-            return Value("const", operand.value & 0xFFFFFFFF)
+            return _constant(operand.value & 0xFFFFFFFF)
         if isinstance(operand, Reg):
             return state.registers[operand.number] if operand.size == 4 and operand.number >= 0 else None
         if operand.size != 4 or operand.index is not None or operand.segment:
@@ -279,6 +280,11 @@ def _slot(state: State, operand: Operand) -> int | None:
         return None
     base = state.registers[operand.base]
     return base.n + _signed(operand.disp) if base is not None and base.kind == "stack" else None
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _constant(value: int) -> Value:
+    return Value("const", value)
 
 
 def _add(value: Value, amount: int) -> Value:

@@ -71,7 +71,7 @@ class _Discovery:
             self._add(image.entry, Source.ENTRY, "DriverEntry")
         for rva in image.guard_functions:
             self._try_candidate(rva, Source.GUARD_TABLE)
-        self._trace_all()
+        self._trace_from(self._order)
         self._follow_pointers()
         for section in image.sections:
             if section.executable:
@@ -121,21 +121,29 @@ class _Discovery:
         self._functions[rva] = Function(rva=rva, name=name or f"sub_{rva:x}", name_source=source, kind=kind)
         insort(self._order, rva)
 
-    def _trace_all(self) -> None:
-        """Trace every function that is not traced yet, and what their calls lead to."""
-        pending = [rva for rva in self._order if rva not in self._code]
+    def _trace_from(self, rvas: Iterable[int]) -> None:
+        """Trace the functions at `rvas`, and what their calls lead to."""
+        pending = list(rvas)
         while pending:
             rva = pending.pop()
-            if rva in self._code:
-                continue
-            code = self._trace(rva)
-            for target in self._targets(code):
-                if target not in self._functions and self._accepts_target(target):
-                    self._add_target(target)
-                    pending.append(target)
+            if rva not in self._code:
+                pending += self._add_targets(self._trace(rva))
+
+    def _add_targets(self, code: FunctionCode) -> list[int]:
+        """Add the functions that a function's code leads to; returns those that are new."""
+        found = []
+        for target in self._targets(code):
+            if target not in self._functions and self._accepts_target(target):
+                self._add_target(target)
+                found.append(target)
+        return found
 
     def _trace(self, rva: int) -> FunctionCode:
-        code = self._code[rva] = self._tracer.trace(self._image.base + rva)
+        return self._keep(rva, self._tracer.trace(self._image.base + rva))
+
+    def _keep(self, rva: int, code: FunctionCode) -> FunctionCode:
+        """Remember a function's code, and what of the image belongs to it."""
+        self._code[rva] = code
         self._covered.update(code.instructions)
         for table, count in code.tables:
             start = table - self._image.base
@@ -186,7 +194,7 @@ class _Discovery:
         if limit is not None and rva + code.extent > limit:
             return False
         self._add(rva, source)
-        self._trace_all()
+        self._trace_from(self._add_targets(self._keep(rva, code)))
         return True
 
     @staticmethod
