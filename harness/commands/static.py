@@ -67,7 +67,7 @@ def static(
     from stackemu.emu.errors import UsageError
     from stackemu.harness import output
     from stackemu.harness.commands.loading import annotations_of, load
-    from stackemu.harness.survey import static_survey
+    from stackemu.harness.static_survey import static_survey
 
     if sort in MEASURED_KEYS:
         raise UsageError(f"--sort {sort} needs measured figures; use 'stackemu run', or --sort static")

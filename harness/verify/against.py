@@ -9,7 +9,8 @@ from pathlib import Path
 from stackemu.emu.errors import CheckFailedError
 from stackemu.emu.symbols.function import Kind
 from stackemu.harness.session import Driver
-from stackemu.harness.survey import RunSettings, run_survey, static_survey
+from stackemu.harness.static_survey import static_survey
+from stackemu.harness.survey import RunSettings, run_survey
 from stackemu.harness.verify.claim import Format, Source
 from stackemu.harness.verify.compare import compare
 from stackemu.harness.verify.expected import Subject

@@ -18,7 +18,7 @@ import pytest
 from stackemu.emu.symbols.function import Kind
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.session import open_driver
-from stackemu.harness.survey import static_survey
+from stackemu.harness.static_survey import static_survey
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "reference"))

@@ -26,7 +26,7 @@ from stackemu.emu.symbols.function import Function, Source
 from stackemu.emu.tape import Tape
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.session import open_driver
-from stackemu.harness.survey import static_survey
+from stackemu.harness.static_survey import static_survey
 
 Opinion = Callable[[Tape], str | None]
 """Somebody else's word on a run: what is wrong with it, None when nothing is."""

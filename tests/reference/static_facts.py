@@ -26,7 +26,7 @@ from stack_step import REGISTERS
 from stackemu.emu.symbols.function import FrameRecord, Kind
 from stackemu.harness.results import StaticFigures
 from stackemu.harness.session import open_driver
-from stackemu.harness.survey import static_survey
+from stackemu.harness.static_survey import static_survey
 
 SECOND_NAMES = frozenset(("_chkstk",))
 """Other labels of a function: the PDB's symbols give it one name (here `_alloca_probe`)."""

@@ -10,7 +10,7 @@ import pytest
 
 from stackemu.harness.results import FunctionResult, MeasuredFigures
 from stackemu.harness.session import Driver
-from stackemu.harness.survey import static_survey
+from stackemu.harness.static_survey import static_survey
 from stackemu.harness.verify.claim import Claim, Figure
 from stackemu.harness.verify.compare import compare
 from stackemu.harness.verify.expected import Subject
