@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -84,6 +85,7 @@ class CallGraph:
     annotations: Annotations = field(default_factory=Annotations)
     _sites: dict[int, tuple[Site, ...]] = field(default_factory=dict)
     _taken: Mapping[int, tuple[int, ...]] | None = None
+    _taken_together: frozenset[int] | None = None
     _stored_elsewhere: frozenset[int] | None = None
     _seen: dict[int, set[int]] = field(default_factory=dict)
     _called_back: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -229,7 +231,9 @@ class CallGraph:
 
     @property
     def _all_taken(self) -> frozenset[int]:
-        return frozenset(address for addresses in self.taken.values() for address in addresses)
+        if self._taken_together is None:
+            self._taken_together = frozenset(itertools.chain.from_iterable(self.taken.values()))
+        return self._taken_together
 
     def _function_starts(self) -> set[int]:
         return {self.model.image.base + one.rva for one in self.functions if one.kind is Kind.FUNCTION}
