@@ -175,6 +175,7 @@ def variable_at(address: int) -> str | None:
     return next((name for name, (start, size) in places if 0 <= address - start < size), None)
 
 
+@functools.lru_cache(maxsize=8192)  # every run passes through the same ticks
 def times_at(ticks: int) -> tuple[tuple[int, bytes], ...]:
     """Return what memory says of the time after a number of ticks, as pairs of address and bytes."""
     return ((_kernel_data().places["KeTickCount"][0], ksystem_time(ticks)), *shared_times(ticks))
